@@ -1,0 +1,1 @@
+"""vmdbg: a terminal debugger for whole x86 virtual machines."""

@@ -1,0 +1,1 @@
+"""The machine: CPU state, meanings of instructions, memory, the engines that run them, the board."""
