@@ -1,0 +1,18 @@
+"""The guests that ship: one folder each, with its source, its built image and a README of what to look at."""
+
+from pathlib import Path
+
+SUFFIXES = (".bin", ".elf")
+
+
+def shipped() -> dict[str, Path]:
+    """Name -> built image, in alphabetical order."""
+    here = Path(__file__).parent
+    folders = sorted(p for p in here.iterdir() if p.is_dir())
+    return {p.name: image for p in folders for image in (p / (p.name + s) for s in SUFFIXES) if image.is_file()}
+
+
+def about(name: str) -> str:
+    """The first sentence of a shipped guest's README: what it is."""
+    lines = (shipped()[name].parent / "README.md").read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if line and not line.startswith("#"))

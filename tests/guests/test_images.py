@@ -1,0 +1,38 @@
+"""The shipped images are what their sources say."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+import guests
+
+FOLDER = Path(guests.__file__).parent
+
+
+def contents(image: Path):
+    """What a loader and a debugger take from an image: for ELF the segments and symbols (linkers differ in the rest)."""
+    if image.suffix == ".bin":
+        return image.read_bytes()
+    with image.open("rb") as f:
+        elf = ELFFile(f)
+        segments = [(s["p_type"], s["p_vaddr"], s["p_paddr"], s["p_memsz"], s.data()) for s in elf.iter_segments()]
+        symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name}
+        return elf["e_entry"], segments, symbols
+
+
+def test_every_guest_ships_an_image_and_a_lesson():
+    assert set(guests.shipped()) >= {"hello16", "dual_mode"}
+    for name in guests.shipped():
+        assert len(guests.about(name)) > 40
+
+
+@pytest.mark.debian
+@pytest.mark.skipif(not (shutil.which("nasm") and shutil.which("ld") and shutil.which("make")), reason="needs nasm, ld and make")
+def test_images_are_their_sources(tmp_path):
+    """Rebuilding gives what is committed."""
+    subprocess.run(["make", "-s", "-C", FOLDER, f"OUT={tmp_path}"], check=True, capture_output=True)
+    for name, image in guests.shipped().items():
+        assert contents(image) == contents(tmp_path / name / image.name), f"guests/{name} is older than its source: make -C guests"
