@@ -1,0 +1,153 @@
+"""Single-precision numbers (F32) as SSE computes with them, and conversions between F32 and integers.
+
+A number is its bit pattern (U32).  `mode` (U32) is MXCSR itself; the flags returned (U32) are MXCSR's bits 5:0 (IE DE ZE OE
+UE PE) that the operation raises, masked or not.  Where a raised exception is unmasked the value is meaningless, for SSE
+writes nothing then: settle_mxcsr of core.py says what becomes of MXCSR and whether #XM is due.  NaNs, DAZ and FTZ are as in
+SDM vol. 1, 4.8.3, 10.2.3 and 11.5; tininess is detected after rounding.  Integers are words in two's complement.
+"""
+
+from isa.lang.word import U32, U64, outlined, sx
+from vmdbg.machine.softfloat.arithmetic import GREATER, LESS, add, compare, div, mul, sqrt
+from vmdbg.machine.softfloat.convert import from_integer, round_to_integral, to_integer
+from vmdbg.machine.softfloat.core import CHOP, DAZ, EXCEPTIONS, F32, PE, unpack
+
+
+def f32_unpack(a, mode):
+    """(class, sign, exponent, significand) of a; denormals are zero if mode has DAZ."""
+    kind, e, m = unpack(U32(a >> 23) & 0xFF, U64(a & 0x7FFFFF) << 40, U32(127), mode)
+    return kind, U32(a >> 31), e, m
+
+
+def f32_pack(sign, e, m, flags):
+    """A result as bit pattern and exception flags."""
+    return (U32(sign) << 31) | (U32(e) << 23) | (U32(m >> 40) & 0x7FFFFF), flags & EXCEPTIONS
+
+
+@outlined
+def f32_add(a, b, mode):
+    """a + b -> (U32, flags)."""
+    ka, sa, ea, ma = f32_unpack(a, mode)
+    kb, sb, eb, mb = f32_unpack(b, mode)
+    s, e, m, flags = add(U32(F32), ka, sa, ea, ma, kb, sb, eb, mb, U32(0), mode)
+    return f32_pack(s, e, m, flags)
+
+
+@outlined
+def f32_sub(a, b, mode):
+    """a - b -> (U32, flags)."""
+    ka, sa, ea, ma = f32_unpack(a, mode)
+    kb, sb, eb, mb = f32_unpack(b, mode)
+    s, e, m, flags = add(U32(F32), ka, sa, ea, ma, kb, sb, eb, mb, U32(1), mode)
+    return f32_pack(s, e, m, flags)
+
+
+@outlined
+def f32_mul(a, b, mode):
+    """a * b -> (U32, flags)."""
+    ka, sa, ea, ma = f32_unpack(a, mode)
+    kb, sb, eb, mb = f32_unpack(b, mode)
+    s, e, m, flags = mul(U32(F32), ka, sa, ea, ma, kb, sb, eb, mb, mode)
+    return f32_pack(s, e, m, flags)
+
+
+@outlined
+def f32_div(a, b, mode):
+    """a / b -> (U32, flags)."""
+    ka, sa, ea, ma = f32_unpack(a, mode)
+    kb, sb, eb, mb = f32_unpack(b, mode)
+    s, e, m, flags = div(U32(F32), ka, sa, ea, ma, kb, sb, eb, mb, mode)
+    return f32_pack(s, e, m, flags)
+
+
+@outlined
+def f32_sqrt(a, mode):
+    """The square root of a -> (U32, flags)."""
+    k, s, e, m = f32_unpack(a, mode)
+    s, e, m, flags = sqrt(U32(F32), k, s, e, m, mode)
+    return f32_pack(s, e, m, flags)
+
+
+@outlined
+def f32_compare(a, b, signals, mode):
+    """How a stands to b -> (relation U32: 0 equal, 1 less, 2 greater, 3 unordered; flags).
+
+    signals (bool): IE on a QNaN too (COMIS; CMP's predicates LT LE NLT NLE), else on an SNaN only (UCOMIS; EQ UNORD NEQ ORD).
+    """
+    ka, sa, ea, ma = f32_unpack(a, mode)
+    kb, sb, eb, mb = f32_unpack(b, mode)
+    return compare(ka, sa, ea, ma, kb, sb, eb, mb, signals)
+
+
+def f32_flushed(a, mode):
+    """a, or the zero of its sign if it is denormal and mode has DAZ."""
+    return a & 0x80000000 if ((mode & DAZ) != 0) & ((a & 0x7F800000) == 0) else a
+
+
+@outlined
+def f32_min(a, b, mode):
+    """MINSS's choice -> (U32, flags): a if a < b, else b: so b if either is a NaN (IE) or both are zeros."""
+    relation, flags = f32_compare(a, b, True, mode)
+    return f32_flushed(a if relation == LESS else b, mode), flags
+
+
+@outlined
+def f32_max(a, b, mode):
+    """MAXSS's choice -> (U32, flags): a if a > b, else b: so b if either is a NaN (IE) or both are zeros."""
+    relation, flags = f32_compare(a, b, True, mode)
+    return f32_flushed(a if relation == GREATER else b, mode), flags
+
+
+@outlined
+def f32_round(a, control, mode):
+    """ROUNDSS -> (U32, flags); control (U32) is the immediate byte.
+
+    Bits 1:0 are the rounding control unless bit 2 says MXCSR's; bit 3 suppresses PE.
+    """
+    k, s, e, m = f32_unpack(a, mode)
+    direction = (mode >> 13) & 3 if (control & 4) != 0 else control & 3
+    s, e, m, flags = round_to_integral(U32(F32), k, s, e, m, direction)
+    if (control & 8) != 0:
+        flags = flags & ~U32(PE)
+    return f32_pack(s, e, m, flags)
+
+
+@outlined
+def f32_to_integer(a, bits, control, mode):
+    """A signed integer of `bits` (U32: 16, 32 or 64) -> (U64, flags), in the direction `control` (U32, rounding control)."""
+    k, s, e, m = f32_unpack(a, mode)
+    value, flags = to_integer(k, s, e, m, bits, control)
+    return value, flags & EXCEPTIONS
+
+
+def f32_to_i32(a, mode):
+    """CVTSS2SI, 32 bits, rounding as mode says -> (U32, flags)."""
+    value, flags = f32_to_integer(a, U32(32), (mode >> 13) & 3, mode)
+    return U32(value), flags
+
+
+def f32_to_i64(a, mode):
+    """CVTSS2SI, 64 bits, rounding as mode says -> (U64, flags)."""
+    return f32_to_integer(a, U32(64), (mode >> 13) & 3, mode)
+
+
+def f32_to_i32_truncated(a, mode):
+    """CVTTSS2SI, 32 bits -> (U32, flags)."""
+    value, flags = f32_to_integer(a, U32(32), U32(CHOP), mode)
+    return U32(value), flags
+
+
+def f32_to_i64_truncated(a, mode):
+    """CVTTSS2SI, 64 bits -> (U64, flags)."""
+    return f32_to_integer(a, U32(64), U32(CHOP), mode)
+
+
+@outlined
+def i64_to_f32(value, mode):
+    """CVTSI2SS of a U64 -> (U32, flags)."""
+    s, e, m, flags = from_integer(U32(F32), value, mode)
+    return f32_pack(s, e, m, flags)
+
+
+def i32_to_f32(value, mode):
+    """CVTSI2SS of a U32 -> (U32, flags)."""
+    return i64_to_f32(sx(value), mode)
