@@ -1,0 +1,130 @@
+"""States made to suit one instruction: memory operands in the window, equal operands for CMPXCHG, valid images for FXRSTOR ..."""
+
+import numpy as np
+
+from .encode import Instance
+from .layout import CODE, CODE_SIZE, RAX, RDX, RSP, STATE, WINDOW, WINDOW_SIZE
+from .states import Place, aim
+
+_M64 = (1 << 64) - 1
+
+
+def effective(place: Place, states: np.ndarray) -> np.ndarray:
+    """The linear addresses of a memory operand."""
+    gpr = states["gpr"]
+    address = np.full(len(states), place.displacement & _M64, np.uint64)
+    if place.base is not None:
+        address = address + gpr[:, place.base]
+    if place.index is not None:
+        address = address + (gpr[:, place.index] << np.uint64(place.scale))
+    address = address & np.uint64((1 << place.size) - 1)
+    return address + states[f"{place.segment}_base"] if place.segment else address
+
+
+def _inside(addresses: np.ndarray, width: int) -> np.ndarray:
+    offset = addresses - np.uint64(WINDOW)
+    return offset <= WINDOW_SIZE - width
+
+
+def plant(states: np.ndarray, addresses: np.ndarray, data: np.ndarray, chosen: np.ndarray) -> None:
+    """Store row i of `data` (bytes) at addresses[i] of state i, where chosen and wholly inside the window."""
+    width = data.shape[1]
+    rows = np.flatnonzero(chosen & _inside(addresses, width))
+    offset = (addresses[rows] - np.uint64(WINDOW)).astype(np.intp)
+    states["window"][rows[:, None], offset[:, None] + np.arange(width)] = data[rows]
+
+
+def peek(states: np.ndarray, addresses: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """(which states have `width` bytes there, their bytes)."""
+    rows = np.flatnonzero(_inside(addresses, width))
+    offset = (addresses[rows] - np.uint64(WINDOW)).astype(np.intp)
+    return rows, states["window"][rows[:, None], offset[:, None] + np.arange(width)]
+
+
+def _words(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values.astype("<u8")).view(np.uint8).reshape(len(values), 8)
+
+
+def _near_code(rng: np.random.Generator, count: int) -> np.ndarray:
+    return (CODE + 0x100 + rng.integers(0, CODE_SIZE // 4, count)).astype(np.uint64)
+
+
+def _before(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> None:
+    """What must be settled before the memory operand is aimed."""
+    form, gpr, count = instance.form, states["gpr"], len(states)
+    chosen = rng.random(count) < 0.8
+    if form.row.sem in ("bt", "bts", "btr", "btc") and form.memory and instance.register is not None and "Gv" in form.row.text:
+        gpr[chosen, instance.register] = rng.integers(-4000, 4000, count).astype(np.int64).view(np.uint64)[chosen]
+    if form.mnemonic.startswith(("XSAVE", "XRSTOR")):
+        gpr[:, RDX] = 0
+        gpr[:, RAX] &= 3
+    if form.mnemonic.startswith("PCMPESTR"):
+        for register in (RAX, RDX):
+            gpr[chosen, register] = rng.integers(-20, 20, count).astype(np.int64).view(np.uint64)[chosen]
+
+
+def _compared(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> None:
+    """CMPXCHG and its kin: the accumulator equals the destination half the time."""
+    form, gpr = instance.form, states["gpr"]
+    used = {r for p in instance.places for r in (p.base, p.index)}
+    half = rng.random(len(states)) < 0.5
+    if form.row.sem == "cmpxchg" and not form.memory:
+        high = form.operands[0].bits == 8
+        if not high and instance.rm_register not in (RAX, RSP):
+            gpr[half, RAX] = gpr[half, instance.rm_register]
+        return
+    if not instance.places or used & {RAX, RDX}:
+        return
+    width = {"cmpxchg8b": 8, "cmpxchg16b": 16}.get(form.row.sem, 8)
+    rows, data = peek(states, effective(instance.places[0], states), width)
+    words = data.view("<u4" if width == 8 else "<u8")
+    rows, words = rows[half[rows]], words[half[rows]]
+    if form.row.sem == "cmpxchg":
+        gpr[rows, RAX] = words[:, 0] | words[:, 1].astype(np.uint64) << np.uint64(32)
+    else:
+        gpr[rows, RAX], gpr[rows, RDX] = words[:, 0], words[:, 1]
+
+
+def _images(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> None:
+    """What loads a control word or a whole image finds a valid one most of the time."""
+    mnemonic, count = instance.form.mnemonic, len(states)
+    if not instance.places:
+        return
+    where = effective(instance.places[0], states)
+    chosen = rng.random(count) < 0.85
+    other = rng.permutation(count)
+    images = states.view(np.uint8).reshape(count, STATE.itemsize)[:, STATE.fields["fx"][1] :][:, :512][other]
+    if mnemonic in ("LDMXCSR", "VLDMXCSR"):
+        plant(states, where, images[:, 24:28], chosen)
+    elif mnemonic.startswith("FXRSTOR"):
+        plant(states, where, images, chosen)
+    elif mnemonic.startswith("XRSTOR"):
+        header = np.zeros((count, 64), np.uint8)
+        header[:, 0] = rng.integers(0, 4, count)
+        plant(states, where, np.concatenate([images, header], axis=1), chosen)
+    elif mnemonic == "FBLD":
+        digits = rng.integers(0, 10, (count, 10), np.uint8) | rng.integers(0, 10, (count, 10), np.uint8) << 4
+        digits[:, 9] = rng.choice([0, 0x80], count)
+        plant(states, where, digits, chosen)
+
+
+def suit(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Change `states` in place so that most of them give the instruction something to do; returns them."""
+    count, sem = len(states), instance.form.row.sem
+    _before(instance, states, rng)
+    for place in instance.places:
+        aim(rng, states, place, instance.bits)
+    if sem.startswith("cmpxchg"):
+        _compared(instance, states, rng)
+    half = rng.random(count) < 0.6
+    if sem in ("jmp_indirect", "call_indirect"):
+        if instance.places:
+            plant(states, effective(instance.places[0], states), _words(_near_code(rng, count)), half)
+        elif instance.rm_register not in (None, RSP):
+            states["gpr"][half, instance.rm_register] = _near_code(rng, count)[half]
+    if sem == "ret":
+        plant(states, states["gpr"][:, RSP], _words(_near_code(rng, count)), half)
+    _images(instance, states, rng)
+    if instance.bits != 64:
+        states["gpr"] &= np.uint64(0xFFFFFFFF)
+    return states
