@@ -120,5 +120,3 @@ def show(r, name):
     if name == "vector":
         return str(int(r[name])) if name in r.dtype.names else "-"
     return " ".join(hex(int(v)) for v in np.ravel(r[name])[:8])
-
-

@@ -1,12 +1,11 @@
-"""When SSE and MMX instructions may run (SDM vol. 3, 13.1 and 12.1; vol. 2, 2.4).
+"""When SSE and MMX instructions may run, and what SSE floating-point exceptions do (SDM vol. 3, 13.1 and 12.1; vol. 2, 2.4).
 
 The engine asks before it translates operands, so the meanings need not.
 """
 
 from vmdbg.machine.faults import fault, fault_ud
-from vmdbg.machine.state import CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT, MF, NM, XM
-
-MXCSR_FLAGS = 0x3F  # IE DE ZE OE UE PE; their masks are 7 bits higher (SDM vol. 1, 10.2.3)
+from vmdbg.machine.softfloat.core import settle_mxcsr
+from vmdbg.machine.state import CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT, FAULT, MF, NEXT, NM, XM
 
 
 def sse_available(cpu):
@@ -35,19 +34,24 @@ def mmx_available(cpu):
 
 
 def accept_exceptions(cpu, flags):
-    """Add MXCSR exception flags; False, with #XM (#UD without CR4.OSXMMEXCPT) left, if one of them is unmasked.
+    """Add MXCSR exception flags (of all lanes together); False, with #XM left, if one of them is unmasked.
 
-    Unmasked invalid, denormal and divide-by-zero keep any lane from being computed: overflow, underflow and
-    precision are then not reported (SDM vol. 1, 11.5.1 to 11.5.3).
+    Without CR4.OSXMMEXCPT it is #UD instead (SDM vol. 3, 2.5).
     """
-    unmasked = flags & ~(cpu.mxcsr >> 7) & MXCSR_FLAGS
-    if (unmasked & 7) != 0:
-        flags = flags & 7
-    cpu.mxcsr = cpu.mxcsr | flags
-    if unmasked == 0:
+    mxcsr, due = settle_mxcsr(cpu.mxcsr, flags)
+    cpu.mxcsr = mxcsr
+    if not due:
         return True
     if (cpu.cr4 & CR4_OSXMMEXCPT) == 0:
         fault_ud(cpu)
     else:
         fault(cpu, XM, 0)
     return False
+
+
+def commit(cpu, dst, value, flags):
+    """The end of a floating-point meaning: settle the flags, and store the value if nothing unmasked was raised."""
+    if not accept_exceptions(cpu, flags):
+        return FAULT
+    dst.value = value
+    return NEXT
