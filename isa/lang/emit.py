@@ -145,12 +145,12 @@ class Compiler:
         d.compile(args)
         return d.overloads[args].fndesc.llvm_func_name
 
-    def symbols(self):
-        """{symbol: (function, result type)} of everything compiled so far."""
+    def instances(self) -> dict[str, tuple]:
+        """{symbol: (function, argument types)} of everything compiled so far."""
         found = {}
         for f, d in self.dispatchers.items():
-            for cr in d.overloads.values():
-                found[cr.fndesc.llvm_func_name] = f, cr.signature.return_type
+            for args, result in d.overloads.items():
+                found[result.fndesc.llvm_func_name] = f, args
         return found
 
 

@@ -14,7 +14,6 @@ from numba.core.imputils import lower_constant
 from numba.extending import (
     lower_builtin,
     lower_cast,
-
     lower_getattr_generic,
     lower_setattr_generic,
     models,
@@ -277,9 +276,7 @@ def attribute_type(t, name):
 
 
 for _kind in (WordType, PointerType, PlaceType, ArrayType):
-    infer_getattr(
-        type("Attributes", (AttributeTemplate,), dict(key=_kind, generic_resolve=lambda self, t, name: attribute_type(t, name)))
-    )
+    infer_getattr(type("Attributes", (AttributeTemplate,), dict(key=_kind, generic_resolve=lambda self, t, name: attribute_type(t, name))))
 
 
 @lower_getattr_generic(WordType)

@@ -1,13 +1,151 @@
 """Guest memory as meanings see it: segment, linear, physical; the software TLB; slots for accesses that need care.
 
-    seg:offset --linear()--> linear address --locate()--> host address of the bytes
+    seg:offset --segment_check()--> linear address --locate()--> host address of the bytes
 
-The TLB has a bank for user and one for supervisor accesses (implicit supervisor accesses to GDT, IDT, LDT and TSS use the
-second whatever CPL is).  An entry matches if the page of the access's *last* byte is the entry's page, so an
-access that crosses a page never matches.  Accesses that cross a page, touch a device, code or a watched page go
-through slots: the driver runs that one instruction with cpu.slow = 1; locate() then hands out a copy of the bytes,
-and the driver writes changed slots back when the instruction is done, in order.
+An access that crosses a page never matches a TLB entry, nor does one that touches a device, code, a page table or a
+watched page: those go through slots.py, and the driver sees to it that the instruction is run again for that.
 """
+
+from isa.lang.struct import words8, words64
+from isa.lang.word import U64, outlined
+from vmdbg.machine.paging import translate
+from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE
+from vmdbg.machine.segmentation import segment_check
+from vmdbg.machine.slots import slot
+from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, Shared, TlbEntry
+from vmdbg.machine.tlb import ENTRIES, protect
 
 READ, WRITE = False, True
 PAGE_MASK = 0xFFF
+
+
+def entry_of(bank, linear):
+    return TlbEntry(bank + (((linear >> 12) & (ENTRIES - 1)) << 5))
+
+
+def locate(cpu, linear, size, write):
+    """Host address of size bytes at a linear address, with the rights of CPL; 0: a fault is left (in cpu.vector: perhaps SLOW).
+
+    `write` says whether the bytes will be written (and were not read from a device).
+    """
+    entry = entry_of(cpu.tlb, linear)
+    page = entry.write if write else entry.read
+    if page == ((linear + (size - 1)) & ~U64(PAGE_MASK)):
+        return linear + entry.addend
+    return locate_slow(cpu, linear, size, write, not write, False)
+
+
+def locate_rw(cpu, linear, size):
+    """As locate, for an operand that is read and then written."""
+    entry = entry_of(cpu.tlb, linear)
+    if entry.write == ((linear + (size - 1)) & ~U64(PAGE_MASK)):
+        return linear + entry.addend
+    return locate_slow(cpu, linear, size, True, True, False)
+
+
+def access_system(cpu, linear, size, write):
+    """As locate, for implicit supervisor accesses: GDT, IDT, LDT, TSS, stacks of an inner level."""
+    entry = entry_of(cpu.tlb_system, linear)
+    page = entry.write if write else entry.read
+    if page == ((linear + (size - 1)) & ~U64(PAGE_MASK)):
+        return linear + entry.addend
+    return locate_slow(cpu, linear, size, write, True, True)
+
+
+def access_linear(cpu, linear, size, write):
+    """As locate, with the alignment check."""
+    if misaligned(cpu, linear, size):
+        return U64(0)
+    return locate(cpu, linear, size, write)
+
+
+@outlined
+def access(cpu, seg, offset, size, write):
+    """Host address of size bytes at seg:offset (offset already cut to the address size): all checks; 0: a fault is left."""
+    ok, linear = segment_check(cpu, U64(seg), offset, size, write)
+    if not ok:
+        return U64(0)
+    if misaligned(cpu, linear, size):
+        return U64(0)
+    return locate(cpu, linear, size, write)
+
+
+def misaligned(cpu, linear, size):
+    """Leaves #AC(0) if CR0.AM, RFLAGS.AC and CPL 3 ask for it (SDM vol. 3, 6.15)."""
+    if cpu.cpl == 3 and (cpu.eflags & F_AC) != 0 and (cpu.cr0 & CR0_AM) != 0:
+        if (linear & (size - 1)) != 0 and (size & (size - 1)) == 0 and size <= 8:
+            alignment_fault(cpu)
+            return True
+    return False
+
+
+def alignment_fault(cpu):
+    cpu.vector = U64(17)
+    cpu.error_code = U64(0)
+    cpu.has_error = U64(1)
+
+
+@outlined
+def locate_slow(cpu, linear, size, write, read, implicit):
+    """The TLB did not match: walk and fill it, or go through a slot."""
+    user = cpu.cpl == 3 and not implicit
+    if ((linear ^ (linear + (size - 1))) >> 12) != 0:
+        return slot(cpu, linear, size, write, read, user, implicit)
+    bank = cpu.tlb
+    if implicit:
+        bank = cpu.tlb_system
+    if (cpu.cr0 & CR0_PG) == 0:
+        pa = linear & 0xFFFFFFFF
+    else:
+        supervisor_only = implicit or bank == cpu.tlb_system
+        ok, pa = translate(cpu, linear, write, user, False, supervisor_only)
+        if not ok:
+            return U64(0)
+    pa = pa & cpu.a20_mask
+    if cpu.write_epoch != Shared(cpu.shared).write_epoch:
+        protect(cpu)
+    if pa >= cpu.ram_size:
+        return slot(cpu, linear, size, write, read, user, implicit)
+    flags = words8(cpu.page_flags)[pa >> 12]
+    if (flags & PAGE_DEVICE) != 0:
+        return slot(cpu, linear, size, write, read, user, implicit)
+    if write and flags != 0:
+        if flags == PAGE_CODE and not touches_code(cpu, pa, size):
+            return cpu.ram + pa
+        return slot(cpu, linear, size, write, read, user, implicit)
+    entry = entry_of(bank, linear)
+    page = linear & ~U64(PAGE_MASK)
+    if entry.read != page:
+        entry.write = ~U64(0)
+    entry.read = page
+    entry.addend = cpu.ram + (pa & ~U64(PAGE_MASK)) - page
+    if write:
+        entry.write = page
+    return cpu.ram + pa
+
+
+def touches_code(cpu, pa, size):
+    """Whether code was translated from any 64-byte granule of these bytes, which lie in one page."""
+    granules = words64(cpu.page_code)[pa >> 12]
+    first = (pa >> 6) & 63
+    last = ((pa + size - 1) >> 6) & 63
+    return (((granules >> first) | (granules >> last)) & 1) != 0
+
+
+def stack_offset(cpu, rsp):
+    """A stack address cut to the stack's address size."""
+    if cpu.stack_bits == 64:
+        return rsp
+    if cpu.stack_bits == 32:
+        return rsp & 0xFFFFFFFF
+    return rsp & 0xFFFF
+
+
+def set_rsp(cpu, value):
+    """Write RSP, ESP (upper half cleared) or SP (the rest kept), by the stack's address size."""
+    if cpu.stack_bits == 64:
+        cpu.gpr[RSP] = value
+    elif cpu.stack_bits == 32:
+        cpu.gpr[RSP] = value & 0xFFFFFFFF
+    else:
+        cpu.gpr[RSP] = (cpu.gpr[RSP] & ~U64(0xFFFF)) | (value & 0xFFFF)

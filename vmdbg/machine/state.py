@@ -121,8 +121,16 @@ class Cpu(Struct):
     fault_address: U64  # linear, for PF; becomes CR2 at delivery
     fault_rip: U64
     pending_db: U64  # DR6 bits of debug traps to report after this instruction
-    latch: (U64, 16)  # device reads of the instruction in flight, in order
-    latched: U64  # how many of them are valid
+    latch: (U64, 16)  # the port input of the instruction in flight
+    latched: U64  # 1: its port access has been performed
+    mmio: (U64, 16)  # device memory reads of the instruction in flight, in order, up to 8 bytes each
+    mmio_count: U64  # how many of them are valid
+    late_fault: U64  # not 0: the FAULT came after a task switch was done: cpu.rip is where it is reported
+    chain_length: U64  # events of the last delivery, in order: the event itself, then the faults its delivery raised
+    chain_vector: (U64, 8)
+    chain_error: (U64, 8)
+    chain_address: (U64, 8)  # cpu.fault_address then
+    chain_rip: (U64, 8)
     instructions: U64  # completed instructions and REP iterations of this vCPU
     events: U64  # delivered events of this vCPU
     random: U64  # state of the generator behind RDRAND and RDSEED
@@ -136,6 +144,8 @@ class Cpu(Struct):
     pending: U64  # bit 63: somebody wants the attention of the driver
     clock: U64  # virtual nanoseconds when this slice began
     slice: U64  # budget when this slice began
+    rest: U64  # budget put aside while a part of a block runs
+    resume: U64  # 1: neither a breakpoint at rip nor an intercepted vector stops the first step of a run
     tlb: U64  # address of the TLB bank of the current privilege: 512 TlbEntry
     tlb_system: U64  # address of the bank of implicit supervisor accesses
     tlb_contexts: U64  # address of all banks: 8 contexts (address spaces) of 3 banks
@@ -152,8 +162,14 @@ class Cpu(Struct):
     slot_write: (U64, 16)
     slot_physical: (U64, 32)  # of its first byte, and of the first byte on its second page
     slot_bytes: (U64, 64)  # 32 bytes a slot
+    slot_latch: U64  # device reads consumed by the slots so far
+    value_after: U64  # status of the instruction whose slots are being written back
     committed: U64  # slots written back so far
+    committed_bytes: U64  # ... and bytes of the next one
+    write_epoch: U64  # the Shared.write_epoch this vCPU's TLB has seen
+    flush_epoch: U64  # the Shared.flush_epoch this vCPU's TLB has seen
     page_code: U64  # address of a word for each RAM page: bit n = code has been translated from its n-th 64 bytes
+    shared: U64  # address of the Shared
     ram: U64  # host address of guest-physical 0
     ram_size: U64
     page_flags: U64  # address of a byte for each RAM page: what write-tracking it needs
@@ -163,11 +179,13 @@ class Cpu(Struct):
     missing: U64  # address of the uop that stands for "not translated"
     stop: U64  # address of the `stop` handler
     handlers: U64  # address of the table of handler addresses, by kind
-    pool: U64  # address of the Pool
     exited: U64  # scratch of the driver
     intercept: (U64, 4)  # bit v: stop before delivering vector v
     stop_next: U64  # rip of the uop a BREAK was reported for
     a20_mask: U64  # and-mask of physical addresses
+    frame_count: U64  # words of the stack frame being built (frame.py)
+    frame_value: (U64, 44)
+    frame_host: (U64, 44)
 
 
 class Uop(Struct):  # one decoded instruction: 64 bytes, one cache line
@@ -190,3 +208,59 @@ class Uop(Struct):  # one decoded instruction: 64 bytes, one cache line
     taken: U64  # address of the uop a direct branch leads to
     fall: U64  # address of the uop at `after`, where the block ends
     after: U64  # rip of the next instruction
+
+
+class TlbEntry(Struct):
+    """Matches an access whose last byte lies in its page."""
+
+    read: U64  # page address if reads are allowed, else all ones
+    write: U64
+    addend: U64  # host address - linear address
+    spare: U64
+
+
+class CacheEntry(Struct):
+    """The jump cache: from where the CPU is to the uop that stands there."""
+
+    rip: U64
+    key: U64
+    uop: U64
+    spare: U64
+
+
+class Block(Struct):
+    """A translated block; found by what it was translated from."""
+
+    physical: U64  # address of its first byte
+    rip: U64
+    mode: U64  # mode word and CS base
+    uop: U64  # address of its first uop; 0: dead
+    count: U32  # instructions
+    next: U32  # in its hash chain; numbers of blocks, 0: none
+    page: (U32, 2)  # numbers of the RAM pages it lies on
+    next_in_page: (U32, 2)
+
+
+class Shared(Struct):
+    """What all vCPUs of a machine share: translated code and epochs.  Derived state."""
+
+    write_epoch: U64  # grows when a page loses its right to be written directly
+    flush_epoch: U64  # grows when a translation in use may have changed
+    hash: U64  # address of the heads of 65536 chains (U32)
+    page_head: U64  # address of a U32 for each RAM page: the first block on it
+    blocks: U64  # address of the blocks; number 0 is not used
+    block_count: U64
+    block_limit: U64
+    uops: U64  # address of the uop pool
+    uop_count: U64
+    uop_limit: U64
+    kinds: U64  # address of the kind of each form, by address shape (U16)
+    handlers: U64  # address of the handlers' addresses, by kind
+    operands: U64  # address of how each form's operands become a uop's r0..r2
+    ends: U64  # address of a byte for each kind: does it end a block
+    decoder: U64  # address of the decoder's tables
+    buffer: U64  # address of 32 bytes of code being translated, and a Decoded
+    breakpoints: U64  # address of a sorted list of linear addresses
+    breakpoint_count: U64
+    rom_start: U64  # physical addresses from here up to 1 MiB are read-only RAM
+    invalidations: U64  # how often translated code was dropped

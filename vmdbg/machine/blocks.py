@@ -1,0 +1,360 @@
+"""Translated code: decoded once, found by physical address, rip and mode, dropped when its bytes are written.
+
+    jump cache (per vCPU): rip, key -> uop          the key changes with address space, mode and CS base
+    hash: physical address, rip, mode -> Block      shared by all vCPUs
+    page_head[page] -> blocks on that page          page_code[page]: bit n = code lies in its n-th 64 bytes
+
+A block ends at a branch, at an instruction that changes what comes next, at the end of a page, after LONGEST
+instructions, or before an instruction that cannot be decoded.  An instruction that crosses into the next page is a
+block of its own.  A dead block's first uop can no longer be entered, so links to it need not be found.
+"""
+
+from isa.decoder import decode_into
+from isa.decoding import TRUNCATED, UNDEFINED, Decoded, DecodeTables
+from isa.lang.struct import words8, words16, words32, words64
+from isa.lang.word import U8, U32, U64, outlined
+from vmdbg.machine.faults import fault
+from vmdbg.machine.kinds import GPR_OFFSET, PLAIN_NUMBER
+from vmdbg.machine.paging import translate
+from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, phys_mark
+from vmdbg.machine.state import CR0_PG, CS, FS, GP, UD, Block, CacheEntry, Shared, Uop
+from vmdbg.machine.tlb import block_mode
+
+HELD = 1 << 30  # in uop.cost: more than any budget
+BREAKPOINT, DEAD = 1, 2  # in uop.trap
+LONGEST = 32
+GOTO, STOP, FIRST_KIND = 0, 1, 2  # in the table of handlers
+CHAINS = 65536
+CACHE = 4096
+
+
+def cache_entry(cpu, rip):
+    return CacheEntry(cpu.cache + (((rip ^ (rip >> 12)) & (CACHE - 1)) << 5))
+
+
+def hash_of(pa, rip):
+    return ((pa >> 1) ^ (pa >> 14) ^ (rip >> 20)) & (CHAINS - 1)
+
+
+def block_at(shared, n):
+    return Block(shared.blocks + U64(n) * 56)
+
+
+def code_linear(cpu, rip):
+    """The linear address of an offset in CS."""
+    if cpu.bits == 64:
+        return rip
+    return (cpu.seg_base[CS] + rip) & 0xFFFFFFFF
+
+
+def fetch_physical(cpu, linear):
+    """(ok, physical address) of a code byte; a fault is left if not ok."""
+    if (cpu.cr0 & CR0_PG) == 0:
+        return True, linear & 0xFFFFFFFF & cpu.a20_mask
+    ok, pa = translate(cpu, linear, False, cpu.cpl == 3, True, False)
+    return ok, pa & cpu.a20_mask
+
+
+def readable_code(cpu, pa):
+    """Whether code can be fetched from physical address pa."""
+    if pa >= cpu.ram_size:
+        return False
+    return (words8(cpu.page_flags)[pa >> 12] & PAGE_DEVICE) == 0
+
+
+@outlined
+def drop_all(cpu):
+    """Forget all translated code."""
+    shared = Shared(cpu.shared)
+    n = U64(0)
+    while n < CHAINS:
+        words32(shared.hash)[n] = U32(0)
+        n = n + 1
+    n = U64(0)
+    while n < (cpu.ram_size >> 12):
+        words32(shared.page_head)[n] = U32(0)
+        words64(cpu.page_code)[n] = U64(0)
+        n = n + 1
+    shared.block_count = U64(1)
+    shared.uop_count = U64(0)
+    shared.flush_epoch = shared.flush_epoch + 1
+    shared.invalidations = shared.invalidations + 1
+    cpu.origin = U64(0)
+
+
+@outlined
+def drop_page(cpu, page):
+    """Forget the code that was translated from a RAM page."""
+    shared = Shared(cpu.shared)
+    n = words32(shared.page_head)[page]
+    words32(shared.page_head)[page] = U32(0)
+    words64(cpu.page_code)[page] = U64(0)
+    while n != 0:
+        b = block_at(shared, n)
+        following = b.next_in_page[0]
+        if U64(b.page[0]) != page:
+            following = b.next_in_page[1]
+        if b.uop != 0:
+            u = Uop(b.uop)
+            u.cost, u.trap = U32(HELD), U8(DEAD)
+            b.uop = U64(0)
+            unchain(shared, b, n)
+            shared.invalidations = shared.invalidations + 1
+        n = following
+
+
+def unchain(shared, b, n):
+    """Take block number n out of its hash chain."""
+    heads = words32(shared.hash)
+    h = hash_of(b.physical, b.rip)
+    at = heads[h]
+    if at == n:
+        heads[h] = b.next
+    else:
+        while at != 0:
+            here = block_at(shared, at)
+            if here.next == n:
+                here.next = b.next
+                at = U32(0)
+            else:
+                at = here.next
+
+
+def drop_code(cpu, pa, count):
+    """Bytes pa .. pa + count - 1 of one page have been written: forget what was translated from them."""
+    granules = words64(cpu.page_code)[pa >> 12]
+    first = (pa >> 6) & 63
+    last = ((pa + count - 1) >> 6) & 63
+    hit = False
+    while first <= last:
+        if ((granules >> first) & 1) != 0:
+            hit = True
+        first = first + 1
+    if hit:
+        drop_page(cpu, pa >> 12)
+
+
+def mark_code(cpu, pa, length):
+    """Note that `length` bytes at pa, within one page, are now translated."""
+    granules = words64(cpu.page_code)
+    granules[pa >> 12] = granules[pa >> 12] | (U64(1) << ((pa >> 6) & 63)) | (U64(1) << (((pa + length - 1) >> 6) & 63))
+    phys_mark(cpu, pa, U8(PAGE_CODE))
+
+
+def is_breakpoint(shared, linear):
+    """Binary search in the sorted list of breakpoints."""
+    low, high = U64(0), shared.breakpoint_count
+    addresses = words64(shared.breakpoints)
+    while low < high:
+        middle = (low + high) >> 1
+        if addresses[middle] < linear:
+            low = middle + 1
+        else:
+            high = middle
+    if low == shared.breakpoint_count:
+        return False
+    return addresses[low] == linear
+
+
+def register_field(how, number):
+    """What a uop keeps of a decoded register number: the byte offset of a general register, or the number."""
+    if how == GPR_OFFSET:
+        if number >= 20:
+            return ((number - 20) << 3) + 1  # AH CH DH BH
+        return number << 3
+    if how == PLAIN_NUMBER:
+        return number
+    return U8(0)
+
+
+def fill_uop(cpu, shared, u, d, rip):
+    """A uop from a decoded instruction."""
+    shape = U64(0)
+    if cpu.bits == 64 and d.asize == 64 and d.seg < FS:
+        shape = U64(1)
+    form = U64(d.form)
+    kind = words16(shared.kinds)[(form << 1) | shape]
+    how = words8(shared.operands + (form << 2))
+    u.handler = words64(shared.handlers)[kind + FIRST_KIND]
+    u.r0 = register_field(how[0], d.r0)
+    u.r1 = register_field(how[1], d.r1)
+    u.r2 = register_field(how[2], d.r2)
+    u.base, u.index, u.scale, u.seg = d.base, d.index, d.scale, d.seg
+    u.length, u.asize, u.osize, u.rep = d.length, d.asize, d.osize, d.rep
+    u.imm, u.disp = d.imm, d.disp
+    after = rip + U64(d.length)
+    if cpu.bits == 32:
+        after = after & 0xFFFFFFFF
+    elif cpu.bits == 16:
+        after = after & 0xFFFF
+    u.after = after
+    u.taken = cpu.missing
+    u.fall = cpu.missing
+    return words8(shared.ends)[kind] != 0
+
+
+def decode_at(cpu, shared, linear, rip, pa, first):
+    """Decode at physical pa into the buffer; (status, crossing, second page).  status: 0 good, 1 fault left, 2 end the block here."""
+    d = Decoded(shared.buffer + 32)
+    room = U64(0x1000) - (pa & 0xFFF)
+    if room > 15:
+        room = U64(15)
+    code = cpu.ram + pa
+    decode_into(DecodeTables(shared.decoder), code, room, U64(cpu.bits), rip, d)
+    if d.length == 0 and d.reason == TRUNCATED and room < 15:
+        if not first:
+            return U64(2), False, U64(0)
+        ok, other = fetch_physical(cpu, linear + room)
+        if not ok:
+            return U64(1), False, U64(0)
+        n = U64(0)
+        while n < 15:
+            if n < room:
+                words8(shared.buffer)[n] = words8(code)[n]
+            elif readable_code(cpu, other):
+                words8(shared.buffer)[n] = words8(cpu.ram + other)[n - room]
+            else:
+                words8(shared.buffer)[n] = U8(0xFF)
+            n = n + 1
+        decode_into(DecodeTables(shared.decoder), shared.buffer, U64(15), U64(cpu.bits), rip, d)
+        if d.length != 0:
+            return U64(0), True, other
+    if d.length == 0:
+        if not first:
+            return U64(2), False, U64(0)
+        if d.reason == UNDEFINED:
+            fault(cpu, UD, 0)
+        else:
+            fault(cpu, GP, 0)
+        return U64(1), False, U64(0)
+    return U64(0), False, U64(0)
+
+
+@outlined
+def build(cpu, linear, pa):
+    """Translate the block at cpu.rip, linear address `linear`, physical address pa: its first uop's address, or 0 and a fault."""
+    shared = Shared(cpu.shared)
+    if shared.uop_count + (LONGEST + 2) > shared.uop_limit or shared.block_count == shared.block_limit:
+        drop_all(cpu)
+    if not readable_code(cpu, pa):
+        fault(cpu, UD, 0)
+        return U64(0)
+    d = Decoded(shared.buffer + 32)
+    start = shared.uops + (shared.uop_count << 6)
+    rip, at, count = cpu.rip, pa, U64(0)
+    other, crossed, ended = U64(0), False, False
+    while not ended:
+        status, crossed, other = decode_at(cpu, shared, linear, rip, at, count == 0)
+        if status == 1:
+            return U64(0)
+        if status == 2:
+            ended = True
+        elif cpu.bits != 64 and rip + U64(d.length) - 1 > cpu.seg_limit[CS]:
+            if count == 0:
+                fault(cpu, GP, 0)
+                return U64(0)
+            ended = True
+        else:
+            u = Uop(start + (count << 6))
+            ended = fill_uop(cpu, shared, u, d, rip)
+            u.trap = U8(is_breakpoint(shared, linear))
+            length = U64(d.length)
+            if crossed:
+                room = U64(0x1000) - (at & 0xFFF)
+                mark_code(cpu, at, room)
+                if readable_code(cpu, other):
+                    mark_code(cpu, other, length - room)
+                ended = True
+            else:
+                mark_code(cpu, at, length)
+            count = count + 1
+            if u.after < rip:
+                ended = True
+            rip = u.after
+            linear = linear + length
+            at = at + length
+            if (at & 0xFFF) == 0 or count == LONGEST:
+                ended = True
+    finish(cpu, shared, start, count, rip)
+    record(cpu, shared, pa, start, count, crossed, other)
+    return start
+
+
+def finish(cpu, shared, start, count, rip):
+    """Costs from the back, and the uop that goes on where a block ends without a branch."""
+    end = Uop(start + (count << 6))
+    end.handler, end.after, end.length, end.trap = words64(shared.handlers)[GOTO], rip, U8(0), U8(0)
+    end.fall, end.taken, end.cost = cpu.missing, cpu.missing, U32(0)
+    end.length = U8(0)
+    k, held, left = count, U32(0), U32(0)
+    while k != 0:
+        k = k - 1
+        u = Uop(start + (k << 6))
+        left = left + 1
+        if u.trap != 0:
+            held = U32(HELD)
+        u.cost = left | held
+
+
+def record(cpu, shared, pa, start, count, crossed, other):
+    """Enter a finished block into the hash and the lists of its pages."""
+    n = U32(shared.block_count)
+    b = block_at(shared, n)
+    shared.block_count = shared.block_count + 1
+    shared.uop_count = shared.uop_count + count + 1
+    b.physical, b.rip, b.mode, b.uop, b.count = pa, cpu.rip, block_mode(cpu), start, U32(count)
+    heads = words32(shared.hash)
+    h = hash_of(pa, b.rip)
+    b.next = heads[h]
+    heads[h] = n
+    pages = words32(shared.page_head)
+    b.page[0] = U32(pa >> 12)
+    b.next_in_page[0] = pages[pa >> 12]
+    pages[pa >> 12] = n
+    b.page[1] = U32(0)
+    b.next_in_page[1] = U32(0)
+    if crossed and (other >> 12) != (pa >> 12) and readable_code(cpu, other):
+        b.page[1] = U32(other >> 12)
+        b.next_in_page[1] = pages[other >> 12]
+        pages[other >> 12] = n
+
+
+@outlined
+def find_block(cpu):
+    """The first uop of the block at cpu.rip (its address), translated if need be; 0: the fetch faults, the fault is left."""
+    shared = Shared(cpu.shared)
+    if cpu.bits != 64 and cpu.rip > cpu.seg_limit[CS]:
+        fault(cpu, GP, 0)
+        return U64(0)
+    linear = code_linear(cpu, cpu.rip)
+    ok, pa = fetch_physical(cpu, linear)
+    if not ok:
+        return U64(0)
+    mode = block_mode(cpu)
+    n = words32(shared.hash)[hash_of(pa, cpu.rip)]
+    found = U64(0)
+    while n != 0:
+        b = block_at(shared, n)
+        if b.physical == pa and b.rip == cpu.rip and b.mode == mode:
+            found = b.uop
+            n = U32(0)
+        else:
+            n = b.next
+    if found == 0:
+        found = build(cpu, linear, pa)
+        if found == 0:
+            return found
+    entry = cache_entry(cpu, cpu.rip)
+    entry.rip, entry.key, entry.uop = cpu.rip, cpu.key, found
+    return found
+
+
+def lookup(cpu):
+    """The address of the uop at cpu.rip as the jump cache knows it, or that of `missing`."""
+    entry = cache_entry(cpu, cpu.rip)
+    if entry.rip == cpu.rip and entry.key == cpu.key:
+        return entry.uop
+    return cpu.missing
+
+
+

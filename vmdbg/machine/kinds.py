@@ -1,0 +1,173 @@
+"""Kinds: what the engines are made of.  A kind is a meaning together with where its operands are.
+
+Rows say which meaning and which operands; registers, immediates, displacements are data of a uop.  So one kind serves
+every form with the same meaning, widths and places: `ADD r/m32, r32` and `ADD r32, r/m32` between registers are one.
+The memory operands of a kind come in shapes: FLAT (64-bit address size and a segment without base or limit)
+and SEGMENTED (everything else).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from isa.forms import FORMS, Form, Operand
+from isa.row import CPL0
+
+SEGMENTED, FLAT = 0, 1
+SHAPES = 2
+
+# Places: how the glue makes a place of an operand.
+GPR = "gpr"  # bytes of a general register, found by u.rK, a byte offset
+NUMBER = "number"  # u.rK itself
+XMM = "xmm"
+MMX = "mmx"
+IMM = "imm"  # the low bytes of u.imm
+MEM = "mem"
+EA = "ea"  # the offset of a memory operand, nothing is accessed
+ONE = "one"  # a constant
+
+NUMBERED = frozenset("seg cr dr st k ymm zmm".split())
+DIRECT = frozenset("jmp jcc call_near loop loope loopne jcxz".split())
+INDIRECT = frozenset("call_indirect jmp_indirect ret ret_imm".split())
+ENDING = frozenset(
+    """sti cli popf hlt pause iret int_ int3 int1 into syscall sysret sysenter sysexit jmp_far call_far ret_far rsm in_ out ins outs
+    mov_to_cr lmsw clts mov_to_dr wrmsr rdtsc rdtscp rdmsr cpuid rdrand rdseed swapgs stac clac invlpg invpcid ltr lldt xsetbv ud""".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceSpec:
+    """One operand of a kind: where it is, how wide, whether it is read and written."""
+
+    where: str
+    bits: int
+    reads: bool
+    writes: bool
+    aligned: bool = False
+
+    @property
+    def name(self) -> str:
+        way = "" if self.where not in (MEM, GPR) else "r" * self.reads + "w" * self.writes
+        return f"{self.where}{self.bits}{way}{'a' if self.aligned else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A meaning, its operands' places, and what the glue checks before it."""
+
+    sem: str
+    places: tuple[PlaceSpec, ...]
+    cc: int | None
+    string_bits: int  # of the elements of a string instruction, else 0
+    cpl0: bool
+    unit: str  # "sse", "mmx": availability is checked first; else ""
+    shape: int
+
+    @property
+    def name(self) -> str:
+        parts = [self.sem] + [p.name for p in self.places]
+        if self.cc is not None:
+            parts.append(f"cc{self.cc:x}")
+        if self.string_bits:
+            parts.append(f"s{self.string_bits}")
+        parts += ["cpl0"] * self.cpl0 + [self.unit] * bool(self.unit) + ["flat"] * (self.shape == FLAT)
+        return "_".join(parts)
+
+    @property
+    def ends(self) -> bool:
+        return self.sem in DIRECT or self.sem in INDIRECT or self.sem in ENDING
+
+
+def place_of(operand: Operand) -> PlaceSpec | None:
+    """The place of an operand; None for operands that a meaning is not handed (strings)."""
+    reads, writes = "r" in operand.access, "w" in operand.access
+    kind, bits = operand.kind, operand.bits
+    if kind == "str":
+        return None
+    if kind == "reg":
+        return PlaceSpec(GPR, bits or 64, reads, writes)
+    if kind in NUMBERED:
+        return PlaceSpec(NUMBER, 8, True, False)
+    if kind == "xmm":
+        return PlaceSpec(XMM, bits, reads, writes)
+    if kind == "mm":
+        return PlaceSpec(MMX, bits, reads, writes)
+    if kind == "imm":
+        return PlaceSpec(IMM, bits, True, False)
+    if kind in ("rel", "far"):
+        return PlaceSpec(IMM, 64, True, False)
+    if kind == "one":
+        return PlaceSpec(ONE, 8, True, False)
+    if kind == "ea" or bits not in (8, 16, 32, 64, 128):
+        return PlaceSpec(EA, 64, True, False)
+    return PlaceSpec(MEM, bits, reads, writes)
+
+
+# Meanings that compute or check their own addresses, so their memory operand is handed over as an offset.
+OWN_MEMORY = frozenset(
+    """bt_memory bts_memory btr_memory btc_memory pop_memory bound load_far call_far jmp_far cmpxchg8b cmpxchg16b invlpg invpcid clflush nop ud
+    sgdt sidt lgdt lidt fxsave fxrstor xsave xsaveopt xsavec xsaves xrstor xrstors fldenv fnstenv fnsave frstor""".split()
+)
+
+
+def unit_of(form: Form) -> str:
+    """The execution unit whose availability is checked first."""
+    kinds = {o.kind for o in form.operands}
+    if form.encoding.space != "legacy":
+        return ""
+    if "xmm" in kinds:
+        return "sse"
+    return "mmx" if "mm" in kinds or form.row.sem == "emms" else ""
+
+
+def kind_of(form: Form, shape: int) -> Kind:
+    """The kind of a form; the shape counts only if it has a memory operand."""
+    places, has_memory, string_bits = [], False, 0
+    unit = unit_of(form)
+    for operand in form.operands:
+        place = place_of(operand)
+        if place is None:
+            string_bits = operand.bits
+            continue
+        if place.where == MEM:
+            if form.row.sem in OWN_MEMORY:
+                place = PlaceSpec(EA, 64, True, False)
+            else:
+                has_memory = True
+                if unit == "sse" and place.bits == 128 and getattr(form.row, "align", True):
+                    place = PlaceSpec(MEM, 128, place.reads, place.writes, True)
+        places.append(place)
+    if string_bits:
+        places = []
+    sem = form.row.sem if form.offered else "ud"
+    if sem in ("ud", "nop"):
+        places = []
+    return Kind(sem, tuple(places), form.cc, string_bits, form.row.priv == CPL0 and sem != "ud", unit if sem != "ud" else "", shape if has_memory else 0)
+
+
+def all_kinds(forms: list[Form] = FORMS) -> tuple[list[Kind], np.ndarray]:
+    """(kinds, number of the kind of [form, shape] as uint16)."""
+    numbers: dict[Kind, int] = {}
+    table = np.zeros((len(forms), SHAPES), np.uint16)
+    for n, form in enumerate(forms):
+        for shape in range(SHAPES):
+            kind = kind_of(form, shape)
+            table[n, shape] = numbers.setdefault(kind, len(numbers))
+    return list(numbers), table
+
+
+NOT_A_REGISTER, GPR_OFFSET, PLAIN_NUMBER = 0, 1, 2
+
+
+def operand_table(forms: list[Form] = FORMS) -> np.ndarray:
+    """For each form, how the decoded register number of its first three operands becomes u.r0 .. u.r2 (uint8[n, 4])."""
+    table = np.zeros((len(forms), 4), np.uint8)
+    for n, form in enumerate(forms):
+        k = 0
+        for i, operand in enumerate(form.operands[:3]):
+            if operand.kind == "reg":
+                table[n, i] = GPR_OFFSET
+            elif operand.kind in NUMBERED or operand.kind in ("xmm", "mm"):
+                table[n, i] = PLAIN_NUMBER
+            k += 1
+    return table

@@ -1,0 +1,188 @@
+"""Slots: memory accesses that need care, handled one instruction at a time (contract.md section 2).
+
+An access that crosses a page, touches a device, translated code, a page table or a watched page does not go to RAM
+directly.  The driver runs that one instruction with cpu.slow = 1; `slot` hands out a copy of the bytes (device reads
+are executed once and latched by their ordinal), and `commit` writes changed copies back, in order, when the
+instruction is done.
+
+    slot k: slot_linear[k] slot_size[k] slot_write[k], its bytes at slot_bytes + 32 k,
+            slot_physical[2k]: of its first byte, [2k + 1]: of its first byte on the second page
+"""
+
+from isa.lang.struct import words8, words32, words64
+from isa.lang.word import U8, U64, outlined
+from vmdbg.machine.blocks import drop_code
+from vmdbg.machine.paging import translate
+from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
+from vmdbg.machine.state import CR0_PG, EXIT, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
+
+SLOTS, SLOT_SIZE = 16, 32
+SLOT_BYTES = Cpu.fields["slot_bytes"][0]
+DEVICE_READ = 0xFE  # in cpu.vector: not a fault; Python must read the device first
+TOO_MANY = 0xFD  # in cpu.vector: more accesses than slots
+
+
+def is_device(cpu, pa):
+    """Whether a physical address is not RAM."""
+    if pa >= cpu.ram_size:
+        return True
+    return (words8(cpu.page_flags)[pa >> 12] & PAGE_DEVICE) != 0
+
+
+def physical_of(cpu, linear, write, user, implicit):
+    """(ok, physical address) of one byte, A20 applied; if not ok a page fault is left."""
+    if (cpu.cr0 & CR0_PG) == 0:
+        return True, linear & 0xFFFFFFFF & cpu.a20_mask
+    ok, pa = translate(cpu, linear, write, user, False, implicit)
+    return ok, pa & cpu.a20_mask
+
+
+def fill(cpu, at, pa, count):
+    """Copy `count` bytes from physical pa to host address `at`; False: a device must be read first (or there is no room)."""
+    if not is_device(cpu, pa):
+        n = U64(0)
+        while n < count:
+            words8(at)[n] = words8(cpu.ram + pa)[n]
+            n = n + 1
+        return True
+    while count != 0:
+        width = device_width(count)
+        if cpu.slot_latch == cpu.mmio_count:
+            cpu.reason, cpu.port, cpu.width = U64(X_MMIO_READ), pa, width
+            cpu.vector = U64(DEVICE_READ)
+            return False
+        value = cpu.mmio[cpu.slot_latch]
+        cpu.slot_latch = cpu.slot_latch + 1
+        n = U64(0)
+        while n < width:
+            words8(at)[n] = U8(value >> (n << 3))
+            n = n + 1
+        at = at + width
+        pa = pa + width
+        count = count - width
+    return True
+
+
+def device_width(count):
+    """How many of `count` bytes one device access moves: the largest power of two, at most 8."""
+    if count >= 8:
+        return U64(8)
+    if count >= 4:
+        return U64(4)
+    if count >= 2:
+        return U64(2)
+    return U64(1)
+
+
+@outlined
+def slot(cpu, linear, size, write, read, user, implicit):
+    """A copy of size (<= 32) bytes at a linear address: its host address, or 0 with the fault or exit left behind."""
+    if cpu.slow == 0:
+        cpu.vector = U64(SLOW)
+        return U64(0)
+    k = cpu.slots
+    if k == SLOTS:
+        cpu.vector = U64(TOO_MANY)
+        return U64(0)
+    first = U64(0x1000) - (linear & 0xFFF)
+    if first > size:
+        first = size
+    ok, pa = physical_of(cpu, linear, write, user, implicit)
+    if not ok:
+        return U64(0)
+    cpu.slot_physical[k << 1] = pa
+    second = pa
+    if first < size:
+        following = linear + first
+        if cpu.bits != 64:
+            following = following & 0xFFFFFFFF
+        ok, second = physical_of(cpu, following, write, user, implicit)
+        if not ok:
+            return U64(0)
+    cpu.slot_physical[(k << 1) + 1] = second
+    at = cpu.address + SLOT_BYTES + k * SLOT_SIZE
+    if read or not is_device(cpu, pa):
+        if not fill(cpu, at, pa, first):
+            return U64(0)
+    if first < size and (read or not is_device(cpu, second)):
+        if not fill(cpu, at + first, second, size - first):
+            return U64(0)
+    cpu.slot_linear[k], cpu.slot_size[k] = linear, size
+    cpu.slot_write[k] = U64(write)
+    cpu.slots = k + 1
+    return at
+
+
+def value_at(at, width):
+    """The little-endian value of 1, 2, 4 or 8 bytes at a host address."""
+    if width == 8:
+        return words64(at)[0]
+    if width == 4:
+        return U64(words32(at)[0])
+    value = U64(words8(at)[0])
+    if width == 2:
+        value = value | (U64(words8(at)[1]) << 8)
+    return value
+
+
+@outlined
+def store_bytes(cpu, pa, at, count):
+    """Write `count` bytes (within one page) from host address `at` to RAM at pa, and drop what depended on the old ones."""
+    flags = words8(cpu.page_flags)[pa >> 12]
+    if (flags & PAGE_ROM) != 0:
+        return
+    changed = False
+    target = words8(cpu.ram + pa)
+    if (flags & PAGE_TABLE) != 0:
+        first = pa & ~U64(7)
+        last = (pa + count - 1) & ~U64(7)
+        while first <= last:  # an entry that was not present is in no TLB
+            if ((words32(cpu.ram + first)[0] | words32(cpu.ram + first)[1]) & 1) != 0:
+                changed = True
+            first = first + 8
+    n = U64(0)
+    while n < count:
+        target[n] = words8(at)[n]
+        n = n + 1
+    if changed:
+        shared = Shared(cpu.shared)
+        shared.flush_epoch = shared.flush_epoch + 1
+    if (flags & PAGE_CODE) != 0:
+        drop_code(cpu, pa, count)
+
+
+@outlined
+def commit(cpu):
+    """Write the slots back, in order.  NEXT when all is done; EXIT: Python must write cpu.value to the device at cpu.port, and come again."""
+    while cpu.committed < cpu.slots:
+        k = cpu.committed
+        size = cpu.slot_size[k]
+        at = cpu.address + SLOT_BYTES + k * SLOT_SIZE
+        first = U64(0x1000) - (cpu.slot_linear[k] & 0xFFF)
+        if first > size:
+            first = size
+        while cpu.slot_write[k] != 0 and cpu.committed_bytes < size:
+            done = cpu.committed_bytes
+            if done < first:
+                pa, left = cpu.slot_physical[k << 1] + done, first - done
+            else:
+                pa, left = cpu.slot_physical[(k << 1) + 1] + (done - first), size - done
+            if is_device(cpu, pa):
+                width = device_width(left)
+                cpu.reason, cpu.port, cpu.width = U64(X_MMIO_WRITE), pa, width
+                cpu.value = value_at(at + done, width)
+                cpu.committed_bytes = done + width
+                return EXIT
+            store_bytes(cpu, pa, at + done, left)
+            cpu.committed_bytes = done + left
+        cpu.committed = k + 1
+        cpu.committed_bytes = U64(0)
+    return NEXT
+
+
+def begin(cpu):
+    """Empty the slots before an attempt at an instruction; latched device reads stay."""
+    cpu.slots = U64(0)
+    cpu.slot_latch = U64(0)
+    cpu.committed = U64(0)
+    cpu.committed_bytes = U64(0)
