@@ -29,6 +29,15 @@ def segment_fault(cpu, seg):
     return fault(cpu, GP, 0)
 
 
+def inside_limit(limit, attr, offset, size):
+    """Whether `size` bytes at offset lie in a segment; expand-down: offsets above the limit are the valid ones."""
+    last = offset + (size - 1)
+    if (attr & 0xC) == 4:
+        top = U64(LOW32) if (attr & A_DB) != 0 else U64(0xFFFF)
+        return (offset > limit) & (last <= top)
+    return last <= limit
+
+
 def segment_check(cpu, seg, offset, size, write):
     """(ok, linear) of `size` bytes at seg:offset, offset already cut to the address size; if not ok, the fault is left.
 
@@ -43,14 +52,8 @@ def segment_check(cpu, seg, offset, size, write):
         segment_fault(cpu, seg)
         return False, linear
     attr = cpu.seg_attr[seg]
-    limit = cpu.seg_limit[seg]
-    last = offset + (size - 1)
     code = (attr & 8) != 0
-    if (not code) and (attr & 4) != 0:  # expand-down: offsets above the limit are the valid ones
-        top = U64(LOW32) if (attr & A_DB) != 0 else U64(0xFFFF)
-        inside = (offset > limit) & (last <= top)
-    else:
-        inside = last <= limit
+    inside = inside_limit(cpu.seg_limit[seg], attr, offset, size)
     if protected(cpu):
         if write:
             allowed = (not code) and (attr & 2) != 0
