@@ -1,0 +1,1 @@
+"""The commands: gdb's words over a session, in one registry."""

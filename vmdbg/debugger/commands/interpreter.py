@@ -1,0 +1,106 @@
+"""Lines of commands over one session."""
+
+from collections.abc import Callable
+
+from vmdbg.debugger.commands import examine, motion, stops
+from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, command
+from vmdbg.debugger.expressions import Expression, ExpressionError
+from vmdbg.debugger.stop import Stop
+
+MODULES = (motion, stops, examine)  # importing them fills the registry, in the order of `help`
+
+
+class Interpreter:
+    """`execute(line)` gives the lines of its answer; CommandError says what was expected, and then nothing has changed."""
+
+    def __init__(self, session):
+        self.session = session
+        self.displays: dict[int, Expression] = {}
+        self.last_display = 0
+        self.next_address: int | None = None  # where `x` without an address goes on
+        self._again: Callable[[], list[str]] | None = None
+
+    def execute(self, line: str) -> list[str]:
+        """Run one line.  An empty one repeats the last command, if that is one to repeat."""
+        line = line.strip()
+        if not line:
+            return self._again() if self._again is not None else []
+        self._again = None
+        entry, rest = self.find(line)
+        answer = entry.run(self, rest)
+        if entry.repeats:
+            again = rest.split()[0] if entry.name == "x" and rest.startswith("/") else "" if entry.name == "x" else rest
+            self._again = lambda: entry.run(self, again)
+        return answer
+
+    def find(self, line: str) -> tuple[Command, str]:
+        """The command of a line and the rest of it; 'x/8i rip' splits before the slash."""
+        word, _, rest = line.partition(" ")
+        if "/" in word:
+            word, _, modifier = word.partition("/")
+            rest = f"/{modifier} {rest}".rstrip()
+        entry = BY_WORD.get(word)
+        if entry is None:
+            close = [w for w in BY_WORD if w.startswith(word)] if word else []
+            names = sorted({BY_WORD[w].name for w in close})
+            if len(names) == 1:
+                return COMMANDS[names[0]], rest
+            hint = f"one of {', '.join(names)}" if names else f"a command ({', '.join(COMMANDS)})"
+            raise CommandError(f"'{word}' is no command: expected {hint}")
+        return entry, rest
+
+    def complete(self, line: str) -> list[str]:
+        """Whole lines that the given beginning could become."""
+        word, space, rest = line.partition(" ")
+        if not space:
+            return sorted({w for w in BY_WORD if w.startswith(word)}, key=lambda w: (len(w), w))
+        try:
+            entry, _ = self.find(word)
+        except CommandError:
+            return []
+        return [f"{word} {found}" for found in entry.complete(self, rest.lstrip())]
+
+    # ---- What handlers use ----------------------------------------------------------------------------------------
+
+    def value(self, text: str) -> int:
+        try:
+            return stops.expression(text).value(self.session.context())
+        except ExpressionError as e:
+            raise CommandError(str(e)) from None
+
+    def address(self, text: str) -> int:
+        try:
+            return stops.expression(text).address(self.session.context())
+        except ExpressionError as e:
+            raise CommandError(str(e)) from None
+
+    def moved(self, stop: Stop) -> list[str]:
+        """What is said after the machine ran."""
+        self.session.listing.focus = None
+        return [f"{self.session.position:,}: {stop.text}", *self.displayed()]
+
+    def displayed(self) -> list[str]:
+        lines = []
+        for n, expression in self.displays.items():
+            try:
+                value = expression.value(self.session.context())
+                lines.append(f"{n}: {expression.text} = {value:#x}  {value}")
+            except ExpressionError as e:
+                lines.append(f"{n}: {expression.text}: {e}")
+        return lines
+
+
+def command_words(interpreter, text):
+    return [n for n in COMMANDS if n.startswith(text)]
+
+
+@command("help,h,?", "help [COMMAND]", "what there is, or how one command is used", complete=command_words)
+def help_(interpreter, text):
+    word = text.strip()
+    if not word:
+        width = max(len(c.usage) for c in COMMANDS.values() if len(c.usage) < 40)
+        return [f"{c.usage:<{width}}  {c.help}" for c in COMMANDS.values()]
+    if word not in BY_WORD:
+        raise CommandError(f"'{word}' is no command: expected one of {', '.join(COMMANDS)}")
+    c = BY_WORD[word]
+    return [c.usage, f"  {c.help}", *([f"  also: {', '.join(c.aliases)}"] if c.aliases else [])]

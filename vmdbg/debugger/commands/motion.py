@@ -1,0 +1,50 @@
+"""Commands that run the machine."""
+
+from vmdbg.debugger.commands.registry import CommandError, command, count_of
+
+
+def _may_run(session) -> None:
+    if session.stop.ended:
+        raise CommandError(f"nothing can run any more: {session.stop.text}")
+
+
+@command("stepi,si,s,step", "si [COUNT]", "one step: an instruction, or the delivery of a trap", repeats=True)
+def stepi(interpreter, text):
+    count = count_of(text, "a count of steps")
+    _may_run(interpreter.session)
+    return interpreter.moved(interpreter.session.step(count))
+
+
+@command("nexti,ni,n,next", "ni", "one step, but calls, int and repeated string instructions as a whole", repeats=True)
+def nexti(interpreter, text):
+    count = count_of(text, "a count")
+    _may_run(interpreter.session)
+    for _ in range(count):
+        stop = interpreter.session.step_over()
+        if not stop.has("step"):
+            break
+    return interpreter.moved(stop)
+
+
+@command("continue,c,run", "c [LIMIT]", "run until something stops it, or LIMIT instructions", repeats=True)
+def continue_(interpreter, text):
+    limit = count_of(text, "a limit of instructions") if text.strip() else None
+    _may_run(interpreter.session)
+    return interpreter.moved(interpreter.session.run(limit))
+
+
+@command("trap,nt", "trap", "run to the next trap of any kind: before it is delivered", repeats=True)
+def trap(interpreter, text):
+    if text.strip():
+        raise CommandError(f"'trap' takes nothing, not '{text.strip()}'; to stop at some traps only: bp trap VECTOR")
+    _may_run(interpreter.session)
+    return interpreter.moved(interpreter.session.next_trap())
+
+
+@command("until,u", "until ADDRESS", "run until an address, or whatever stops it before", repeats=False)
+def until(interpreter, text):
+    if not text.strip():
+        raise CommandError("expected an address: until ADDRESS")
+    address = interpreter.address(text)
+    _may_run(interpreter.session)
+    return interpreter.moved(interpreter.session.run(until={address}))

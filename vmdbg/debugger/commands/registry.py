@@ -1,0 +1,62 @@
+"""The registry of commands: one entry serves the command line, the palette, help, scripts and headless use."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class CommandError(Exception):
+    """Unknown or malformed: the message says what was expected, and nothing has changed."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """`run(interpreter, rest of the line) -> lines of output`; `complete(interpreter, text)` -> words that could stand there."""
+
+    name: str
+    aliases: tuple[str, ...]
+    usage: str
+    help: str
+    run: Callable
+    complete: Callable
+    repeats: bool  # an empty line runs it again
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        return (self.name, *self.aliases)
+
+
+COMMANDS: dict[str, Command] = {}  # by name, in the order of `help`
+BY_WORD: dict[str, Command] = {}  # by name or alias
+
+
+def nothing(interpreter, text: str) -> list[str]:
+    return []
+
+
+def command(words: str, usage: str, help: str, *, complete: Callable = nothing, repeats: bool = False):
+    """Register the handler that follows; `words` are the name and its aliases."""
+    name, *aliases = words.split(",")
+
+    def register(run):
+        entry = Command(name, tuple(aliases), usage, help, run, complete, repeats)
+        COMMANDS[name] = entry
+        for word in entry.words:
+            assert word not in BY_WORD, word
+            BY_WORD[word] = entry
+        return run
+
+    return register
+
+
+def count_of(text: str, what: str) -> int:
+    """A decimal or 0x count from 1 up; 1 for nothing."""
+    text = text.strip()
+    if not text:
+        return 1
+    try:
+        value = int(text, 0)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise CommandError(f"expected {what} from 1 up, not '{text}'")
+    return value

@@ -1,0 +1,204 @@
+"""Expressions over a stopped machine: registers, memory, symbols, the stop's own facts, numbers.
+
+    rax + 4*rcx      [rsp+8]       u16(es:di)     zf == 0 && cr2 < 0x1000     vector == 14     start + 0x10
+
+`[address]` is as wide as the code's words (8 bytes in long mode, 4, or 2); u8 u16 u32 u64 say it.  An address that names
+a register goes through the segment that the CPU would take (SS for rsp and rbp, CS for rip, else DS), `fs:` says
+another; one without any register is linear.  Comparisons give 1 or 0.  Values are unsigned 64-bit words.
+"""
+
+import functools
+from dataclasses import dataclass, field
+
+from vmdbg.debugger.registers import REGISTERS, SEGMENTS
+from vmdbg.debugger.symbols import Symbols
+
+MASK = (1 << 64) - 1
+GRAMMAR = r"""
+?start: or
+?or: and | and (("||" | "or") and)+ -> any
+?and: inclusive | inclusive (("&&" | "and") inclusive)+ -> all
+?inclusive: exclusive | exclusive ("|" exclusive)+ -> bit_or
+?exclusive: joint | joint ("^" joint)+ -> bit_xor
+?joint: equal | equal ("&" equal)+ -> bit_and
+?equal: order | order (EQUALITY order)+ -> chain
+?order: shift | shift (ORDER shift)+ -> chain
+?shift: sum | sum (SHIFT sum)+ -> chain
+?sum: product | product (SUM product)+ -> chain
+?product: unary | unary (PRODUCT unary)+ -> chain
+?unary: atom | "-" unary -> negative | "~" unary -> invert | ("!" | "not") unary -> negate
+?atom: NUMBER -> number | "$"? NAME -> name | "(" or ")" | memory
+?memory: "[" place "]" -> word | WIDTH "(" place ")" -> sized
+?place: or | SEGMENT ":" or -> segmented
+EQUALITY: "==" | "!="
+ORDER: "<=" | ">=" | "<" | ">"
+SHIFT.2: "<<" | ">>"
+SUM: "+" | "-"
+PRODUCT: "*" | "/" | "%"
+WIDTH.2: /u(8|16|32|64)(?=\s*\()/
+SEGMENT.2: /[c-gs]s(?=\s*:)/
+NUMBER: /0[xX][0-9a-fA-F_]*[0-9a-fA-F]|0[bB][01_]*[01]|0[oO][0-7_]*[0-7]|[0-9][0-9_]*/
+NAME: /[A-Za-z_.@?][A-Za-z0-9_.@?]*/
+%ignore /\s+/
+"""
+OPERATORS = {
+    "==": lambda a, b: int(a == b),
+    "!=": lambda a, b: int(a != b),
+    "<": lambda a, b: int(a < b),
+    "<=": lambda a, b: int(a <= b),
+    ">": lambda a, b: int(a > b),
+    ">=": lambda a, b: int(a >= b),
+    "<<": lambda a, b: a << b if b < 64 else 0,
+    ">>": lambda a, b: a >> b if b < 64 else 0,
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+}
+STACK = {"rsp", "esp", "sp", "rbp", "ebp", "bp"}
+POINTERS = {"rip", "eip", "ip"}
+FACTS = {"vector": "of the trap", "error_code": "of the trap", "address": "that faulted", "position": "the count of steps"}
+
+
+class ExpressionError(Exception):
+    """Malformed, or not to be evaluated now; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where an expression is evaluated: `read(linear, n)` gives n bytes or None."""
+
+    cpu: object
+    read: object
+    symbols: Symbols
+    facts: dict[str, int | None] = field(default_factory=dict)
+
+
+@functools.cache
+def _parser():
+    import lark
+
+    return lark.Lark(GRAMMAR, parser="lalr", maybe_placeholders=False)
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression; `text` as it was written."""
+
+    text: str
+    tree: object
+
+    def value(self, context: Context) -> int:
+        """Its value, an unsigned 64-bit word; ExpressionError if a name or memory is missing."""
+        return _guarded(_value, self.tree, context)
+
+    def address(self, context: Context) -> int:
+        """Its value as a linear address, through the segment that the CPU would take."""
+        return _guarded(_linear, self.tree, context)
+
+
+@functools.lru_cache(maxsize=256)
+def parse(text: str) -> Expression:
+    """Parse one expression, which may be `segment:offset`; ExpressionError says what was expected and where."""
+    import lark
+
+    wrapped = text.strip()
+    if not wrapped:
+        raise ExpressionError("expected an expression: registers, numbers, symbols, [memory], + - * / % << >> & | ^ == < && ||")
+    try:
+        prefix, colon, rest = wrapped.partition(":")
+        if colon and prefix.strip().lower() in SEGMENTS[:6]:
+            inner = _parser().parse(rest)
+            return Expression(text, lark.Tree("segmented", [lark.Token("SEGMENT", prefix.strip().lower()), inner]))
+        return Expression(text, _parser().parse(wrapped))
+    except lark.exceptions.UnexpectedEOF:
+        raise ExpressionError(f"'{text}' stops too early: expected a register, a number, a symbol or [memory]") from None
+    except lark.exceptions.UnexpectedInput as e:
+        at = getattr(e, "pos_in_stream", None)
+        early = at is None or str(getattr(e, "token", "")) == "" and getattr(e, "char", None) is None
+        what = "stops too early" if early else f"at '{wrapped[at:][:12]}'"
+        raise ExpressionError(f"'{text}' {what}: expected a register, a number, a symbol, [memory] or an operator") from None
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply") from None
+
+
+def _guarded(evaluate, tree, context: Context) -> int:
+    try:
+        return evaluate(tree, context)
+    except RecursionError:
+        raise ExpressionError("the expression is nested too deeply") from None
+
+
+def _value(tree, c: Context) -> int:
+    kind, parts = tree.data, tree.children
+    if kind == "number":
+        digits = parts[0].replace("_", "")
+        return int(digits, 10 if digits.isdigit() else 0) & MASK
+    if kind == "name":
+        return _name(str(parts[0]), c)
+    if kind == "any":
+        return int(any(_value(p, c) for p in parts))
+    if kind == "all":
+        return int(all(_value(p, c) for p in parts))
+    if kind == "negative":
+        return -_value(parts[0], c) & MASK
+    if kind == "invert":
+        return ~_value(parts[0], c) & MASK
+    if kind == "negate":
+        return int(not _value(parts[0], c))
+    if kind == "segmented":
+        return _linear(tree, c)
+    if kind == "word":
+        return _load(_linear(parts[0], c), int(c.cpu.bits) // 8, c)
+    if kind == "sized":
+        return _load(_linear(parts[1], c), int(parts[0][1:]) // 8, c)
+    if kind in ("bit_or", "bit_xor", "bit_and"):
+        values = [_value(p, c) for p in parts]
+        join = {"bit_or": int.__or__, "bit_xor": int.__xor__, "bit_and": int.__and__}[kind]
+        return functools.reduce(join, values)
+    value = _value(parts[0], c)
+    for operator, part in zip(parts[1::2], parts[2::2]):
+        right = _value(part, c)
+        if operator in "/%" and right == 0:
+            raise ExpressionError("division by zero")
+        value = OPERATORS[operator](value, right) & MASK
+    return value
+
+
+def _name(name: str, c: Context) -> int:
+    value = c.symbols.address(name)
+    register = REGISTERS.get(name.lower())
+    if register is not None:
+        return register.read(c.cpu)
+    if name in c.facts:
+        fact = c.facts[name]
+        if fact is None:
+            raise ExpressionError(f"'{name}' has no value at this stop")
+        return fact
+    if value is None:
+        raise ExpressionError(f"'{name}' is no register, no symbol and no fact of this stop ({', '.join(FACTS)})")
+    return value
+
+
+def _load(address: int, size: int, c: Context) -> int:
+    data = c.read(address, size)
+    if data is None:
+        raise ExpressionError(f"no memory at {address:#x}")
+    return int.from_bytes(data, "little")
+
+
+def _linear(tree, c: Context) -> int:
+    bits = int(c.cpu.bits)
+    if tree.data == "segmented":
+        segment, offset = str(tree.children[0]).lower(), _value(tree.children[1], c)
+    else:
+        offset = _value(tree, c)
+        names = {str(t.children[0]).lower() for t in tree.iter_subtrees() if t.data == "name"} & REGISTERS.keys()
+        if not names:
+            return offset
+        segment = "ss" if names & STACK else "cs" if names & POINTERS else "ds"
+    base = int(c.cpu.seg_base[SEGMENTS.index(segment)])
+    if bits == 64 and segment not in ("fs", "gs"):
+        base = 0
+    return base + offset & (MASK if bits == 64 else 0xFFFFFFFF)

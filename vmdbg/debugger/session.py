@@ -1,0 +1,220 @@
+"""A session: one monitor under the debugger, run in bounded slices until something stops it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
+from vmdbg.debugger.expressions import Context, ExpressionError
+from vmdbg.debugger.listing import Listing, call_like
+from vmdbg.debugger.registers import linear_rip
+from vmdbg.debugger.stop import Reason, Stop
+from vmdbg.debugger.symbols import Symbols
+from vmdbg.debugger.traps import describe
+from vmdbg.machine.state import RSP
+
+SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
+FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
+ALL_VECTORS = range(256)
+
+
+class Session:
+    """The debugger's hold on a machine.
+
+    One thread owns a session; only `interrupt` may be called from another.  `run` and `step` return a Stop, which
+    is also `stop` until the next one.  Breakpoints belong to the session, never to the machine's state.
+    """
+
+    def __init__(self, monitor, symbols: Symbols | None = None):
+        self.monitor = monitor
+        self.machine = monitor.machine
+        self.symbols = symbols or Symbols()
+        self.breakpoints = Breakpoints()
+        self.cpu_index = 0
+        self.stop = Stop(self.position, (Reason("start", "not started"),))
+        self.listing = Listing(self)
+        self.between: Callable[[], None] | None = None  # called between slices while the machine runs
+        self._interrupted = threading.Event()
+        self._slice = FIRST_SLICE
+
+    @property
+    def cpu(self):
+        return self.machine.cpus[self.cpu_index]
+
+    @property
+    def position(self) -> int:
+        """The count of steps since the start: instructions and delivered events."""
+        return int(self.machine.position)
+
+    @property
+    def rip(self) -> int:
+        """The linear address of the next instruction."""
+        return linear_rip(self.cpu)
+
+    def read(self, linear: int, size: int) -> bytes | None:
+        """Guest memory as the current CPU sees it; None where any of it is not mapped."""
+        return self.machine.read_linear(self.cpu_index, linear, size)
+
+    def context(self, stop: Stop | None = None) -> Context:
+        """Where expressions are evaluated: this machine, now."""
+        s = stop or self.stop
+        facts = dict(vector=s.vector, error_code=s.error_code, address=s.address, position=self.position)
+        return Context(self.cpu, self.read, self.symbols, facts)
+
+    def interrupt(self) -> None:
+        """Make a running `run` or `step` stop soon.  From any thread."""
+        self._interrupted.set()
+
+    # ---- Running ------------------------------------------------------------------------------------------------
+
+    def run(self, limit: int | None = None, until: Iterable[int] = (), traps: Iterable[int] = ()) -> Stop:
+        """Run until a breakpoint, a trap of `traps`, an address of `until`, `limit` further instructions, or the machine's end."""
+        self._interrupted.clear()
+        until, traps = frozenset(until), frozenset(traps)
+        last = None if limit is None else self._instructions() + limit
+        armed = self.breakpoints.addresses() | until
+        self._arm(armed, self.breakpoints.vectors() | traps)
+        if self.rip in armed and not self.stop.has("start"):
+            stop = self._classify(self._one(), until, traps)  # off the breakpoint that we stand on
+            if stop is not None:
+                return self._stopped(stop)
+        while True:
+            budget = self._slice if last is None else min(self._slice, last - self._instructions())
+            if budget <= 0:
+                return self._stopped(self._plain("limit", "instruction limit reached"))
+            began = time.perf_counter()
+            stop = self._classify(self.machine.run(budget), until, traps)
+            self._adapt(time.perf_counter() - began)
+            if stop is not None:
+                return self._stopped(stop)
+            if self.between is not None:
+                self.between()
+            if self._interrupted.is_set():
+                return self._stopped(self._plain("pause", "paused"))
+
+    def step(self, count: int = 1) -> Stop:
+        """`count` steps; fewer if a breakpoint, a trap that is waited for, or the end comes first."""
+        self._interrupted.clear()
+        self._arm((), self.breakpoints.vectors())
+        addresses = self.breakpoints.addresses()
+        for n in range(count):
+            stop = self._classify(self._one(), frozenset(), frozenset())
+            if stop is None and n + 1 < count and self.rip in addresses:
+                stop = self._at_address(frozenset())
+            if stop is not None:
+                return self._stopped(stop)
+            if n & 0xFFF == 0xFFF and self.between is not None:
+                self.between()
+            if self._interrupted.is_set():
+                return self._stopped(self._plain("pause", "paused"))
+        return self._stopped(self._plain("step", f"{count:,} steps" if count > 1 else "step"))
+
+    def step_over(self) -> Stop:
+        """One step, but a call, a software interrupt or a repeated string instruction as a whole."""
+        found = self.listing.decode(self.rip)
+        if found is None or not call_like(found):
+            return self.step()
+        after, stack = self.rip + found.length, int(self.cpu.gpr[RSP])
+        while True:
+            stop = self.run(until={after})
+            arrived = stop.has("step") and self.rip == after
+            if not arrived or int(self.cpu.gpr[RSP]) >= stack or stop.has("break"):
+                return stop
+
+    def next_trap(self) -> Stop:
+        """Run to the next trap of any kind: before it is delivered."""
+        return self.run(traps=ALL_VECTORS)
+
+    # ---- What a stop of the machine means -------------------------------------------------------------------------
+
+    def _one(self):
+        return self.machine.step()
+
+    def _instructions(self) -> int:
+        return sum(int(cpu.instructions) for cpu in self.machine.cpus)
+
+    def _arm(self, addresses: Iterable[int], vectors: Iterable[int]) -> None:
+        self.machine.set_breakpoints(addresses)
+        self.machine.intercept(vectors)
+
+    def _adapt(self, seconds: float) -> None:
+        factor = 2.0 if seconds < SLICE_SECONDS / 2 else SLICE_SECONDS / seconds
+        self._slice = max(64, min(LARGEST_SLICE, int(self._slice * min(factor, 2.0))))
+
+    def _plain(self, kind: str, text: str) -> Stop:
+        return Stop(self.position, (Reason(kind, text),))
+
+    def _stopped(self, stop: Stop) -> Stop:
+        self.stop = stop
+        hit = {r.breakpoint for r in stop.reasons}
+        for b in self.breakpoints:
+            if b.once and b.number in hit:
+                self.breakpoints.delete(b.number)
+        return stop
+
+    def _classify(self, found, until: frozenset[int], traps: frozenset[int]) -> Stop | None:
+        """The machine's stop as ours; None to go on."""
+        kind = found.reason
+        if kind == "budget":
+            return None
+        if kind == "break":
+            return self._at_address(until)
+        facts = dict(vector=found.vector, error_code=found.error_code, address=found.address, exit_code=found.exit_code)
+        if kind == "trap":
+            stop = Stop(self.position, (), **facts)
+            text = f"trap {describe(found.vector, found.error_code, found.address)}"
+            reasons = self._hits(None, found.vector, stop, "trap", text)
+            if not reasons and found.vector in traps:
+                reasons = (Reason("trap", text),)
+            return Stop(self.position, reasons, **facts) if reasons else None
+        where = self.symbols.near(self.rip) or ""
+        place = f"{self.rip:#x} {where}".strip()
+        text = {
+            "halt": f"halted for ever at {place}: interrupts are off",
+            "idle": f"idle at {place}: halted, and nothing is due",
+            "shutdown": f"triple fault at {place}",
+            "exit": f"the guest left with status {found.exit_code}",
+        }.get(kind, f"the machine cannot go on at {place}")
+        return Stop(self.position, (Reason(kind, text),), **facts)
+
+    def _at_address(self, until: frozenset[int]) -> Stop | None:
+        rip = self.rip
+        near = self.symbols.near(rip)
+        place = f"at {rip:#x}" + (f" {near}" if near else "")
+        reasons = self._hits(rip, None, Stop(self.position, ()), "break", place)
+        if rip in until:
+            reasons = (Reason("step", "step over"), *reasons)
+        return Stop(self.position, reasons) if reasons else None
+
+    def _hits(self, address, vector, stop: Stop, kind: str, text: str) -> tuple[Reason, ...]:
+        """The breakpoints that match and whose condition holds; a condition that cannot be evaluated stops, and says so."""
+        reasons = []
+        for b in self.breakpoints:
+            if not b.matches(address, vector):
+                continue
+            problem = ""
+            if b.condition is not None:
+                try:
+                    if not b.condition.value(self.context(stop)):
+                        continue
+                except ExpressionError as e:
+                    problem = f", whose condition fails: {e}"
+            b.hits += 1
+            if b.hits >= b.count:
+                reasons.append(Reason(kind, f"breakpoint {b.number} {text}{problem}", b.number))
+        return tuple(reasons)
+
+    # ---- Breakpoints ------------------------------------------------------------------------------------------------
+
+    def break_at(self, address: int, **facts) -> Breakpoint:
+        return self.breakpoints.add(address=address, **facts)
+
+    def break_trap(self, vectors: range, **facts) -> Breakpoint:
+        return self.breakpoints.add(vectors=vectors, **facts)
+
+    def toggle(self, address: int) -> Breakpoint | None:
+        """Delete the breakpoints at an address, or set one if there is none; the new one."""
+        there = self.breakpoints.at(address)
+        for b in there:
+            self.breakpoints.delete(b.number)
+        return None if there else self.break_at(address, name=self.symbols.near(address) or "")

@@ -1,0 +1,176 @@
+"""Tables of the machine as text: registers, descriptor tables, the interrupt vector, a page walk."""
+
+from vmdbg.debugger import registers
+from vmdbg.debugger.commands.registry import CommandError
+from vmdbg.debugger.listing import Line
+from vmdbg.debugger.traps import TRAPS
+from vmdbg.debugger.traps import name as trap_name
+from vmdbg.machine.flags import get_rflags
+
+GATES = {5: "task gate", 6: "int gate16", 7: "trap gate16", 14: "int gate", 15: "trap gate"}  # SDM vol. 3, table 3-2
+SYSTEM = {
+    1: "TSS16",
+    2: "LDT",
+    3: "TSS16 busy",
+    4: "call gate16",
+    5: "task gate",
+    9: "TSS",
+    11: "TSS busy",
+    12: "call gate",
+    14: "int gate",
+    15: "trap gate",
+}
+LARGEST_TABLE = 256  # rows of one answer
+
+
+def named(session, address: int) -> str:
+    """An address at the width of the mode, and the symbol near it."""
+    near = session.symbols.near(address)
+    return f"{address:0{16 if int(session.cpu.bits) == 64 else 8}x}" + (f" <{near}>" if near else "")
+
+
+def instruction(line: Line, rip: int) -> str:
+    """A line of a listing as text; '=>' marks the place of execution."""
+    note = f"   ; {line.note}" if line.note else ""
+    label = f"<{line.label}> " if line.label else ""
+    return f"{'=>' if line.address == rip else '  '} {line.place}  {line.code.hex():<22} {label}{line.text}{note}"
+
+
+def show_registers(interpreter, text: str) -> list[str]:
+    cpu = interpreter.session.cpu
+    if text:
+        wanted = text.replace(",", " ").split()
+        unknown = [w for w in wanted if w.lower() not in registers.REGISTERS]
+        if unknown:
+            raise CommandError(f"'{unknown[0]}' is no register: expected names like rax, eip, cs, cr3, idtr_base, zf")
+        return [f"{w.lower():<10} {registers.read(cpu, w.lower()):#x}" for w in wanted]
+    wide = int(cpu.bits) == 64
+    lines, names = [], registers.GENERAL if wide else [f"e{n[1:]}" for n in registers.GENERAL[:8]]
+    digits = 16 if wide else 8
+    for i in range(0, len(names), 4):
+        lines.append("  ".join(f"{n:<3} {registers.read(cpu, n):0{digits}x}" for n in names[i : i + 4]))
+    rflags = int(get_rflags(cpu))
+    lines.append(f"{'rip' if wide else 'eip'} {registers.read(cpu, 'rip'):0{digits}x}  flags {rflags:08x}  {registers.flag_names(rflags)}")
+    for n, name in enumerate(registers.SEGMENTS):
+        base, limit, attributes = int(cpu.seg_base[n]), int(cpu.seg_limit[n]), int(cpu.seg_attr[n])
+        lines.append(f"{name:<4} {int(cpu.seg_selector[n]):04x}  base {base:0{digits}x}  limit {limit:08x}  {segment_type(attributes)}")
+    lines.append(
+        f"gdtr base {int(cpu.gdtr_base):x} limit {int(cpu.gdtr_limit):x}   idtr base {int(cpu.idtr_base):x} limit {int(cpu.idtr_limit):x}"
+    )
+    lines.append("  ".join(f"{n} {registers.read(cpu, n):x}" for n in ("cr0", "cr2", "cr3", "cr4", "cr8", "efer")))
+    lines.append(
+        f"{registers.mode(cpu)} mode, {int(cpu.bits)}-bit code, CPL {int(cpu.cpl)}, paging {'on' if registers.paging(cpu) else 'off'}"
+    )
+    return lines
+
+
+def segment_type(attributes: int) -> str:
+    """Access rights (SDM vol. 3, 3.4.5) in words."""
+    if attributes & 0x10000:
+        return "unusable"
+    kind, dpl = attributes & 15, attributes >> 5 & 3
+    if not attributes & 0x10:
+        text = SYSTEM.get(kind, f"type {kind}")
+    elif kind & 8:
+        text = f"code{' readable' if kind & 2 else ''}{' conforming' if kind & 4 else ''}"
+    else:
+        text = f"data{' writable' if kind & 2 else ''}{' expand-down' if kind & 4 else ''}"
+    size = " 64-bit" if attributes & 0x2000 else " 32-bit" if attributes & 0x4000 and attributes & 0x10 else ""
+    return f"{text}{size} dpl {dpl}{'' if attributes & 0x80 else ' not present'}"
+
+
+def show_breakpoints(interpreter, text: str) -> list[str]:
+    return [b.describe() for b in interpreter.session.breakpoints] or ["no breakpoints"]
+
+
+def show_idt(interpreter, text: str) -> list[str]:
+    """The interrupt vector: IVT in real mode, else the IDT (SDM vol. 3, 6.10 and 20.1.4)."""
+    session, cpu = interpreter.session, interpreter.session.cpu
+    base, limit = int(cpu.idtr_base), int(cpu.idtr_limit)
+    real, long = registers.mode(cpu) == "real", bool(int(cpu.efer) & 0x400)
+    size = 4 if real else 16 if long else 8
+    count = min((limit + 1) // size, LARGEST_TABLE)
+    wanted = range(count) if not text else [interpreter.value(text)]
+    lines = [f"{'IVT' if real else 'IDT'} at {base:x}, {count} vectors"]
+    for v in wanted:
+        entry = session.read(base + v * size, size) if 0 <= v < count else None
+        if entry is None:
+            lines.append(f"{v:02x} {trap_name(v) if v in TRAPS else '':<4} not in memory or beyond the limit")
+            continue
+        value = int.from_bytes(entry, "little")
+        if real:
+            lines.append(f"{v:02x} {trap_name(v) if v in TRAPS else '':<4} {value >> 16:04x}:{value & 0xFFFF:04x}")
+        elif value or text:
+            lines.append(gate(session, v, value, long))
+    return lines if len(lines) > 1 else [*lines, "every gate is empty"]
+
+
+def gate(session, vector: int, value: int, long: bool) -> str:
+    """One gate of the IDT as a line."""
+    kind, dpl, present = value >> 40 & 31, value >> 45 & 3, value >> 47 & 1
+    offset = value & 0xFFFF | value >> 32 & 0xFFFF0000 | ((value >> 64 & 0xFFFFFFFF) << 32 if long else 0)
+    title = GATES.get(kind, f"type {kind}")
+    near = session.symbols.near(offset)
+    ist = f" ist {value >> 32 & 7}" if long and value >> 32 & 7 else ""
+    return (
+        f"{vector:02x} {trap_name(vector) if vector in TRAPS else '':<4} {title:<11} dpl {dpl}{ist}  "
+        f"{value >> 16 & 0xFFFF:04x}:{offset:08x}{f' <{near}>' if near else ''}{'' if present else '  not present'}"
+    )
+
+
+def show_gdt(interpreter, text: str) -> list[str]:
+    """The global descriptor table (SDM vol. 3, 3.4.5 and 3.5)."""
+    session, cpu = interpreter.session, interpreter.session.cpu
+    base, limit = int(cpu.gdtr_base), int(cpu.gdtr_limit)
+    long = bool(int(cpu.efer) & 0x400)
+    lines = [f"GDT at {base:x}, limit {limit:x}"]
+    at = 8
+    while at + 7 <= limit and len(lines) < LARGEST_TABLE:
+        entry = session.read(base + at, 8)
+        if entry is None:
+            lines.append(f"{at:04x} not in memory")
+            break
+        value = int.from_bytes(entry, "little")
+        attributes = value >> 40 & 0xF0FF
+        big = long and not attributes & 0x10 and value
+        start = value >> 16 & 0xFFFFFF | value >> 56 << 24
+        size = value & 0xFFFF | value >> 48 & 0xF << 16
+        if attributes & 0x8000:
+            size = size << 12 | 0xFFF
+        if value:
+            lines.append(f"{at:04x} base {start:08x}  limit {size:08x}  {segment_type(attributes)}")
+        at += 16 if big else 8
+    return lines if len(lines) > 1 else [*lines, "every descriptor is empty"]
+
+
+def show_page(interpreter, text: str) -> list[str]:
+    """The walk from a linear address to memory, level by level."""
+    if not text:
+        raise CommandError("expected a linear address: info page ADDRESS")
+    session = interpreter.session
+    address = interpreter.address(text)
+    if not registers.paging(session.cpu):
+        return [f"paging is off: linear {address:x} is physical {address:x}"]
+    return [f"cr3 {int(session.cpu.cr3):x}", *(str(level) for level in session.machine.walk(session.cpu_index, address))]
+
+
+def show_symbols(interpreter, text: str) -> list[str]:
+    found = interpreter.session.symbols.starting(text)
+    table = interpreter.session.symbols.table
+    lines = [f"{table[n]:08x} {n}" for n in sorted(found, key=lambda n: (table[n], n))[:LARGEST_TABLE]]
+    return lines or ["no symbols" if not table else f"no symbol starts with '{text}'"]
+
+
+def show_traps(interpreter, text: str) -> list[str]:
+    return [f"{t.vector:3} {t.vector:02x} #{t.name:<4} {t.kind:<9} {t.title}" for t in TRAPS.values()]
+
+
+SUBJECTS = {
+    "registers": show_registers,
+    "break": show_breakpoints,
+    "idt": show_idt,
+    "gdt": show_gdt,
+    "page": show_page,
+    "symbols": show_symbols,
+    "traps": show_traps,
+}
