@@ -10,7 +10,7 @@ import numpy as np
 
 from isa.lang.struct import PLACES
 from tests.oracles import native
-from tests.oracles.layout import CODE_START, NONE, RDI, RESULT, WINDOW, WINDOW_SIZE
+from tests.oracles.layout import NONE, RDI, RESULT, WINDOW, WINDOW_SIZE
 from tests.oracles.states import generate
 from vmdbg.machine.flags import get_rflags, set_rflags
 from vmdbg.machine.state import CR4_OSFXSR, CR4_OSXMMEXCPT, FAULT, Cpu, Uop
