@@ -1,4 +1,4 @@
-"""The two ELF files the oracles need, written out byte by byte, so that no compiler is needed."""
+"""The two kinds of ELF file the oracles need, written out byte by byte, so that no compiler is needed."""
 
 import struct
 
@@ -27,44 +27,40 @@ def executable(entry: int, segments: list[tuple[int, int, bytes, int]]) -> bytes
     return head + bytes(PAGE - len(head)) + body
 
 
-def forwarding_library(forwards: dict[str, str]) -> bytes:
-    """A shared library that defines every key of `forwards` as a jump to the symbol it maps to, resolved by the loader.
+def library(body: bytes, symbols: dict[str, int], imports: dict[int, str]) -> bytes:
+    """A shared library: `body` stands at address PAGE of one read, write and execute segment; `symbols` are the addresses it defines,
+    `imports` the 8-byte slots that the loader fills with other libraries' symbols.
 
-    One segment, read, write and execute:  header | code | slots | symbols | relocations | hash | strings | dynamic.
+    header | body | symbols | relocations | hash | strings | dynamic
     """
-    names = list(forwards)
-    strings = b"\0"
-    string_at = {}
-    for name in [*names, *dict.fromkeys(forwards.values())]:
+    strings, string_at = b"\0", {}
+    for name in [*symbols, *dict.fromkeys(imports.values())]:
         string_at[name] = len(strings)
         strings += name.encode() + b"\0"
-    targets = list(dict.fromkeys(forwards.values()))
-    count = 1 + len(names) + len(targets)
+    targets = list(dict.fromkeys(imports.values()))
+    count = 1 + len(symbols) + len(targets)
 
-    code_at = PAGE
-    slots_at = code_at + 8 * len(names)
-    symbols_at = slots_at + 8 * len(targets)
+    symbols_at = (PAGE + len(body) + 7) & ~7
     relocations_at = symbols_at + 24 * count
-    hash_at = relocations_at + 24 * len(targets)
+    hash_at = relocations_at + 24 * len(imports)
     strings_at = hash_at + 4 * (2 + 1 + count)
     dynamic_at = (strings_at + len(strings) + 7) & ~7
 
-    code, symbols, relocations = b"", bytes(24), b""
-    for n, name in enumerate(names):
-        slot = slots_at + 8 * targets.index(forwards[name])
-        code += b"\xff\x25" + struct.pack("<i", slot - (code_at + 8 * n + 6)) + b"\xcc\xcc"  # jmp [rip+slot]
-        symbols += struct.pack("<IBBHQQ", string_at[name], 0x12, 0, 1, code_at + 8 * n, 6)  # global function, defined
-    for n, target in enumerate(targets):
-        symbols += struct.pack("<IBBHQQ", string_at[target], 0x12, 0, 0, 0, 0)  # global function, undefined
-        relocations += struct.pack("<QQq", slots_at + 8 * n, (1 + len(names) + n) << 32 | 6, 0)  # R_X86_64_GLOB_DAT
+    table, relocations = bytes(24), b""
+    for name, address in symbols.items():
+        table += struct.pack("<IBBHQQ", string_at[name], 0x12, 0, 1, address, 8)  # global function, defined
+    for target in targets:
+        table += struct.pack("<IBBHQQ", string_at[target], 0x12, 0, 0, 0, 0)  # global function, undefined
+    for slot, target in imports.items():
+        number = 1 + len(symbols) + targets.index(target)
+        relocations += struct.pack("<QQq", slot, number << 32 | 6, 0)  # R_X86_64_GLOB_DAT
     # One bucket, whose chain runs through all symbols.
-    chain = [0, *range(2, count), 0]
-    hashes = struct.pack(f"<II{1 + count}I", 1, count, 1, *chain)
+    hashes = struct.pack(f"<II{1 + count}I", 1, count, 1, 0, *range(2, count), 0)
     tags = [(4, hash_at), (5, strings_at), (6, symbols_at), (10, len(strings)), (11, 24)]
-    tags += [(7, relocations_at), (8, 24 * len(targets)), (9, 24), (0x18, 0), (0, 0)]
+    tags += [(7, relocations_at), (8, 24 * len(imports)), (9, 24), (0x18, 0), (0, 0)]
     dynamic = b"".join(struct.pack("<QQ", *tag) for tag in tags)
 
-    body = code + bytes(8 * len(targets)) + symbols + relocations + hashes + strings
+    body += bytes(symbols_at - PAGE - len(body)) + table + relocations + hashes + strings
     body += bytes(dynamic_at - PAGE - len(body)) + dynamic
     size = PAGE + len(body)
     segments = struct.pack("<IIQQQQQQ", _PT_LOAD, 7, 0, 0, 0, size, size, PAGE)
