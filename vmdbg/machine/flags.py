@@ -65,6 +65,11 @@ def set_carry(cpu, cf):
     cpu.cf = U8(cf)
 
 
+def set_zero(cpu, zf):
+    """ZF alone."""
+    cpu.zr = U64(zf) ^ 1
+
+
 def set_overflow(cpu, of):
     cpu.lt = U8(of != negative(cpu.sr))
 
