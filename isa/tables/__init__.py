@@ -1,0 +1,1 @@
+"""The instruction set: one file of rows per family, in the manual's notation (isa/row.py)."""

@@ -1,0 +1,23 @@
+"""AMX (decoded; not offered).  Notation: isa/row.py."""
+
+from isa.row import I
+
+# fmt: off
+ROWS = [
+I("VEX.128.NP.0F38.W0 49 /0",       "LDTILECFG Moq",                            "ud", access="r", feature="AMX_TILE"),
+I("VEX.128.66.0F38.W0 49 /0",       "STTILECFG Moq",                            "ud", access="w", feature="AMX_TILE"),
+I("VEX.128.F2.0F38.W0 49 /r rm0",     "TILEZERO Te",                              "ud", access="w", feature="AMX_TILE"),
+I("VEX.128.NP.0F38.W0 49 C0",       "TILERELEASE",                              "ud", feature="AMX_TILE"),
+I("VEX.128.F2.0F38.W0 4B /r",       "TILELOADD Te,Msib",                        "ud", access="w", feature="AMX_TILE"),
+I("VEX.128.66.0F38.W0 4B /r",       "TILELOADDT1 Te,Msib",                      "ud", access="w", feature="AMX_TILE"),
+I("VEX.128.F3.0F38.W0 4B /r",       "TILESTORED Msib,Te",                       "ud", access="w", feature="AMX_TILE"),
+I("VEX.128.F3.0F38.W0 5C /r",       "TDPBF16PS Te{u},TMe,TVe",                  "ud", feature="AMX_BF16"),
+I("VEX.128.F2.0F38.W0 5C /r",       "TDPFP16PS Te{u},TMe,TVe",                  "ud", feature="AMX_FP16"),
+I("VEX.128.F2.0F38.W0 5E /r",       "TDPBSSD Te{u},TMe,TVe",                    "ud", feature="AMX_INT8"),
+I("VEX.128.F3.0F38.W0 5E /r",       "TDPBSUD Te{u},TMe,TVe",                    "ud", feature="AMX_INT8"),
+I("VEX.128.66.0F38.W0 5E /r",       "TDPBUSD Te{u},TMe,TVe",                    "ud", feature="AMX_INT8"),
+I("VEX.128.NP.0F38.W0 5E /r",       "TDPBUUD Te{u},TMe,TVe",                    "ud", feature="AMX_INT8"),
+I("VEX.128.66.0F38.W0 6C /r",       "TCMMIMFP16PS Te{u},TMe,TVe",               "ud", feature="AMX_COMPLEX"),
+I("VEX.128.NP.0F38.W0 6C /r",       "TCMMRLFP16PS Te{u},TMe,TVe",               "ud", feature="AMX_COMPLEX"),
+]
+# fmt: on
