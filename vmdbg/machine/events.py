@@ -124,7 +124,8 @@ def deliver(cpu, vector, kind, error_code, has_error, return_rip):
     BRANCH: cpu.rip is the handler's.  EXIT: shutdown.  FAULT:
     * cpu.vector is no vector (SLOW or the like): nothing happened, call again with the same arguments;
     * for the software kinds: the instruction faults (its own address is where the fault is reported);
-    * cpu.late_fault is set: a task switch was done and the fault is the new task's: deliver it, as an EXCEPTION, at cpu.rip.
+    * cpu.late_fault is set: a task switch was done and the fault is the new task's: deliver it as an EXCEPTION (return_rip
+      is then taken from cpu.late_rip).
     cpu.fault_address must be right for #PF, cpu.pending_db (bits of DR6; cleared on delivery) for #DB.
     A fault that interrupts REP is to be announced by setting RF in cpu.eflags before.
     """
@@ -137,6 +138,7 @@ def deliver(cpu, vector, kind, error_code, has_error, return_rip):
     if cpu.late_fault >= LATE:
         cpu.late_fault = U64(1)
     if cpu.late_fault != 0:
+        return_rip = cpu.late_rip
         cpu.chain_length = cpu.late_fault - 1
         if cpu.chain_length != 0:
             first = fault_class(cpu.chain_vector[cpu.chain_length - 1], U64(EXCEPTION))

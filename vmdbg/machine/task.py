@@ -4,7 +4,8 @@
     16-bit  00 link 02 SP0 04 SS0 .. 0E IP 10 FLAGS 12 AX .. DI 22 ES CS SS DS 2A LDT
 
 Until both TSSs, the descriptors and the new page tables have been checked nothing changes.  From the commit point on
-faults belong to the new task: FAULT is returned with LATE in cpu.late_fault and the new task's instruction pointer in cpu.rip.
+faults belong to the new task: FAULT is returned with LATE in cpu.late_fault and the new task's instruction pointer in
+cpu.late_rip; `deliver` takes it from there.
 TSSs are reached by physical address, not through slots: the switch happens at once and is never run twice.
 """
 
@@ -140,6 +141,7 @@ def late(cpu, status):
     """Mark a FAULT as one of the new task."""
     if status == FAULT:
         cpu.late_fault = U64(LATE)
+        cpu.late_rip = cpu.rip
     return status
 
 
