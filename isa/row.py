@@ -57,7 +57,8 @@ class Row:
     faults: str = ""  # beyond those of its memory operands
     note: str = ""
     sized: bool = False  # depends on the operand size though no operand says so
-    cc: int | None = None
+    cc: int | None = None  # a number the meaning takes last: the condition of +cc, the lane width of packed integers ...
+    align: bool = True  # a legacy SSE operand of 128 bits in memory must be aligned
 
     @property
     def mnemonic(self) -> str:

@@ -12,7 +12,7 @@ COUNTS = [8, pytest.param(1000, marks=pytest.mark.slow)]
 CASES = """
 660f38dcca aesenc x1,x2 | 660f38ddca aesenclast x1,x2 | 660f38deca aesdec x1,x2 | 660f38dfca aesdeclast x1,x2 | 660f38dbca aesimc x1,x2
 0f38c8ca sha1nexte x1,x2 | 0f38c9ca sha1msg1 x1,x2 | 0f38caca sha1msg2 x1,x2
-0f38cbca sha256rnds2 x1,x2 | 0f38ccca sha256msg1 x1,x2 | 0f38cdca sha256msg2 x1,x2
+0f38cbca sha256rnds2 x1,x2,x0 | 0f38ccca sha256msg1 x1,x2 | 0f38cdca sha256msg2 x1,x2
 f20f38f0ca crc32 r1.32,r2.8 | 66f20f38f1ca crc32 r1.32,r2.16 | f20f38f1ca crc32 r1.32,r2.32
 f2480f38f0ca crc32 r1.64,r2.8 | f2480f38f1ca crc32 r1.64,r2.64
 """

@@ -17,16 +17,16 @@ CASES = """
 0f5dca single_arithmetic x1,x2 13 | 0f5eca single_arithmetic x1,x2 14 | 0f5fca single_arithmetic x1,x2 15
 660f58ca double_arithmetic x1,x2 8 | 660f59ca double_arithmetic x1,x2 9 | 660f5cca double_arithmetic x1,x2 12
 660f5dca double_arithmetic x1,x2 13 | 660f5eca double_arithmetic x1,x2 14 | 660f5fca double_arithmetic x1,x2 15
-f30f58ca scalar_arithmetic x1.32,x2.32 8 | f30f59ca scalar_arithmetic x1.32,x2.32 9 | f30f5cca scalar_arithmetic x1.32,x2.32 12
-f30f5dca scalar_arithmetic x1.32,x2.32 13 | f30f5eca scalar_arithmetic x1.32,x2.32 14 | f30f5fca scalar_arithmetic x1.32,x2.32 15
-f20f58ca scalar_arithmetic x1.64,x2.64 8 | f20f59ca scalar_arithmetic x1.64,x2.64 9 | f20f5cca scalar_arithmetic x1.64,x2.64 12
-f20f5dca scalar_arithmetic x1.64,x2.64 13 | f20f5eca scalar_arithmetic x1.64,x2.64 14 | f20f5fca scalar_arithmetic x1.64,x2.64 15
-0f51ca packed_sqrt x1,x2 32 | 660f51ca packed_sqrt x1,x2 64 | f30f51ca scalar_sqrt x1.32,x2.32 | f20f51ca scalar_sqrt x1.64,x2.64
-0f2fca comis x1.32,x2.32 | 660f2fca comis x1.64,x2.64 | 0f2eca ucomis x1.32,x2.32 | 660f2eca ucomis x1.64,x2.64
+f30f58ca scalar_arithmetic x1,x2.32 8 | f30f59ca scalar_arithmetic x1,x2.32 9 | f30f5cca scalar_arithmetic x1,x2.32 12
+f30f5dca scalar_arithmetic x1,x2.32 13 | f30f5eca scalar_arithmetic x1,x2.32 14 | f30f5fca scalar_arithmetic x1,x2.32 15
+f20f58ca scalar_arithmetic x1,x2.64 8 | f20f59ca scalar_arithmetic x1,x2.64 9 | f20f5cca scalar_arithmetic x1,x2.64 12
+f20f5dca scalar_arithmetic x1,x2.64 13 | f20f5eca scalar_arithmetic x1,x2.64 14 | f20f5fca scalar_arithmetic x1,x2.64 15
+0f51ca packed_sqrt x1,x2 32 | 660f51ca packed_sqrt x1,x2 64 | f30f51ca scalar_sqrt x1,x2.32 | f20f51ca scalar_sqrt x1,x2.64
+0f2fca comis x1,x2.32 | 660f2fca comis x1,x2.64 | 0f2eca ucomis x1,x2.32 | 660f2eca ucomis x1,x2.64
 f20f7cca horizontal_add x1,x2 32 | 660f7cca horizontal_add x1,x2 64 | f20f7dca horizontal_sub x1,x2 32 | 660f7dca horizontal_sub x1,x2 64
 f20fd0ca addsub x1,x2 32 | 660fd0ca addsub x1,x2 64
-f30f5aca cvtss2sd x1.64,x2.32 | f20f5aca cvtsd2ss x1.32,x2.64 | 0f5aca cvtps2pd x1,x2.64 | 660f5aca cvtpd2ps x1,x2
-f30f2aca cvtsi2ss x1.32,r2.32 | f3480f2aca cvtsi2ss x1.32,r2.64 | f20f2aca cvtsi2sd x1.64,r2.32 | f2480f2aca cvtsi2sd x1.64,r2.64
+f30f5aca cvtss2sd x1,x2.32 | f20f5aca cvtsd2ss x1,x2.64 | 0f5aca cvtps2pd x1,x2.64 | 660f5aca cvtpd2ps x1,x2
+f30f2aca cvtsi2ss x1,r2.32 | f3480f2aca cvtsi2ss x1,r2.64 | f20f2aca cvtsi2sd x1,r2.32 | f2480f2aca cvtsi2sd x1,r2.64
 f30f2dca scalar_to_integer r1.32,x2.32 0 | f3480f2dca scalar_to_integer r1.64,x2.32 0
 f20f2dca scalar_to_integer r1.32,x2.64 0 | f2480f2dca scalar_to_integer r1.64,x2.64 0
 f30f2cca scalar_to_integer r1.32,x2.32 1 | f3480f2cca scalar_to_integer r1.64,x2.32 1
@@ -39,9 +39,9 @@ f30fe6ca cvtdq2pd x1,x2.64 | 660fe6ca doubles_to_integers x1,x2 1 | f20fe6ca dou
 # Code without the immediate byte, meaning, operands, how many values of the immediate, lane width.
 IMMEDIATE = """
 0fc2ca packed_compare x1,x2,i 8 32 | 660fc2ca packed_compare x1,x2,i 8 64
-f30fc2ca scalar_compare x1.32,x2.32,i 8 | f20fc2ca scalar_compare x1.64,x2.64,i 8
+f30fc2ca scalar_compare x1,x2.32,i 8 | f20fc2ca scalar_compare x1,x2.64,i 8
 660f3a08ca packed_round x1,x2,i 16 32 | 660f3a09ca packed_round x1,x2,i 16 64
-660f3a0aca scalar_round x1.32,x2.32,i 16 | 660f3a0bca scalar_round x1.64,x2.64,i 16
+660f3a0aca scalar_round x1,x2.32,i 16 | 660f3a0bca scalar_round x1,x2.64,i 16
 660f3a40ca dot_product x1,x2,i 256 32 | 660f3a41ca dot_product x1,x2,i 256 64
 """
 

@@ -37,7 +37,6 @@ SSE_ONLY = """
 383a packed_min_unsigned 16 | 383e packed_max_unsigned 16 | 383b packed_min_unsigned 32 | 383f packed_max_unsigned 32
 3840 packed_multiply_low 32 | 3828 pmuldq | 382b packed_pack_unsigned 32 | 6c packed_unpack_low 64 | 6d packed_unpack_high 64
 3841 phminposuw | 3817 ptest
-3810 packed_blend_variable 8 | 3814 packed_blend_variable 32 | 3815 packed_blend_variable 64
 3820 packed_extend_signed 1608 64 | 3821 packed_extend_signed 3208 32 | 3822 packed_extend_signed 6408 16
 3823 packed_extend_signed 3216 64 | 3824 packed_extend_signed 6416 32 | 3825 packed_extend_signed 6432 64
 3830 packed_extend 1608 64 | 3831 packed_extend 3208 32 | 3832 packed_extend 6408 16
@@ -55,13 +54,17 @@ IMMEDIATE = """
 660f70ca packed_shuffle x1,x2,i | 0f70ca packed_shuffle m1,m2,i | f20f70ca pshuflw x1,x2,i | f30f70ca pshufhw x1,x2,i
 660f3a42ca mpsadbw x1,x2,i | 660f3a0eca packed_blend x1,x2,i 16 | 660f3a0cca packed_blend x1,x2,i 32 | 660f3a0dca packed_blend x1,x2,i 64
 660f3a20ca packed_insert x1,r2.32,i 8 | 660fc4ca packed_insert x1,r2.32,i 16 | 0fc4ca packed_insert m1,r2.32,i 16
-660f3a22ca packed_insert x1,r2.32,i 32 | 66480f3a22ca packed_insert x1,r2.64,i 64
-660f3a200f packed_insert x1,w.8,i 8 | 660fc40f packed_insert x1,w.16,i 16 | 660f3a220f packed_insert x1,w.32,i 32
+660f3a22ca pinsrd x1,r2.32,i | 66480f3a22ca pinsrd x1,r2.64,i | 66480f3a220f pinsrd x1,w.64,i
+660f3a200f packed_insert x1,w.8,i 8 | 660fc40f packed_insert x1,w.16,i 16 | 660f3a220f pinsrd x1,w.32,i
 660f3a14ca packed_extract r2.32,x1,i 8 | 660fc5d1 packed_extract r2.32,x1,i 16 | 0fc5d1 packed_extract r2.32,m1,i 16
-660f3a16ca packed_extract r2.32,x1,i 32 | 66480f3a16ca packed_extract r2.64,x1,i 64 | 660f3a17ca packed_extract r2.32,x1,i 32
-660f3a140f packed_extract w.8,x1,i 8 | 660f3a150f packed_extract w.16,x1,i 16 | 660f3a160f packed_extract w.32,x1,i 32
+660f3a16ca pextrd r2.32,x1,i | 66480f3a16ca pextrd r2.64,x1,i | 66480f3a17ca packed_extract r2.64,x1,i 32
+660f3a17ca packed_extract r2.32,x1,i 32
+660f3a140f packed_extract w.8,x1,i 8 | 660f3a150f packed_extract w.16,x1,i 16 | 660f3a160f pextrd w.32,x1,i
+660f3a170f packed_extract w.32,x1,i 32
+66480f3a160f pextrd w.64,x1,i | 66480f3a170f packed_extract w.32,x1,i 32
 """
 VALUES = (0, 1, 2, 5, 7, 8, 9, 15, 16, 17, 27, 31, 32, 33, 63, 64, 65, 100, 127, 128, 147, 200, 228, 255)
+BLENDS = [("660f3810ca", 8), ("660f3814ca", 32), ("660f3815ca", 64)]
 SIGN_MASKS = [("660fd7ca", "x2", 8), ("0fd7ca", "m2", 8), ("0f50ca", "x2", 32), ("660f50ca", "x2", 64)]
 
 
@@ -110,6 +113,12 @@ def test_immediates(row, count):
 @pytest.mark.parametrize("code, source, bits", SIGN_MASKS)
 def test_sign_masks(code, source, bits, count):
     assert compare(code, sse_integer.packed_sign_mask, ["r1.32", source], count, constant=bits) == []
+
+
+@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("code, bits", BLENDS)
+def test_variable_blends(code, bits, count):
+    assert compare(code, sse_integer.packed_blend_variable, ["x1", "x2", "x0"], count, constant=bits) == []
 
 
 def test_a_wrong_meaning_is_noticed():

@@ -10,12 +10,13 @@ pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not
 COUNTS = [8, pytest.param(2000, marks=pytest.mark.slow)]
 
 CASES = """
-0f28ca move_vector x1,x2 | f30f10ca move_vector x1.32,x2.32 | f20f10ca move_vector x1.64,x2.64
+0f28ca move_vector x1,x2 | f30f10ca move_scalar x1,x2.32 | f20f10ca move_scalar x1,x2.64
+f30f11ca move_low x2.32,x1 | f20f11ca move_low x2.64,x1 | f30f110f move_low w.32,x1 | f20f110f move_low w.64,x1
 f30f100f move_zero_extended x1,w.32 | f20f100f move_zero_extended x1,w.64
 660f6eca move_zero_extended x1,r2.32 | 66480f6eca move_zero_extended x1,r2.64 | 0f6eca move_zero_extended m1,r2.32
 f30f7eca move_zero_extended x1,x2.64 | 660fd6ca move_zero_extended x2,x1.64 | f30fd6ca move_zero_extended x1,m2
 660f7eca move_low r2.32,x1 | 66480f7eca move_low r2.64,x1 | f20fd6ca move_low m1,x2
-0f160f movhps_load x1,w.64 | 0f170f movhps_store w.64,x1 | 0f120f move_vector x1.64,w.64 | 0f130f move_vector w.64,x1.64
+0f160f movhps_load x1,w.64 | 0f170f movhps_store w.64,x1 | 0f120f move_scalar x1,w.64 | 0f130f move_low w.64,x1
 0f12ca movhlps x1,x2 | 0f16ca movlhps x1,x2 | f20f12ca movddup x1,x2.64 | f30f12ca movsldup x1,x2 | f30f16ca movshdup x1,x2
 0fae1f stmxcsr w.32 | 0fae17 ldmxcsr w.32
 """

@@ -204,9 +204,9 @@ def sha1rnds4(cpu, u, dst, src, function):
     return NEXT
 
 
-def sha256rnds2(cpu, u, dst, src):
-    """Two rounds: A B E F in the source, C D G H in the destination, W + K in the low half of XMM0."""
-    s, t, wk = src.value, dst.value, cpu.xmm[0]
+def sha256rnds2(cpu, u, dst, src, message):
+    """Two rounds: A B E F in the source, C D G H in the destination, W + K in the low half of the third operand."""
+    s, t, wk = src.value, dst.value, U64(message.value)
     a, b, e, f = part(s, 3), part(s, 2), part(s, 1), part(s, 0)
     c, d, g, h = part(t, 3), part(t, 2), part(t, 1), part(t, 0)
     i = U64(0)

@@ -18,29 +18,29 @@ def direction(cpu, truncate):
     return U32(CHOP) if truncate == 1 else (cpu.mxcsr >> 13) & 3
 
 
-# ---- one number
+# ---- one number; the rest of a vector destination stays
 
 
 def cvtss2sd(cpu, u, dst, src):
     r, flags = f32_to_f64(src.value, cpu.mxcsr)
-    return commit(cpu, dst, r, flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), 64, U64(r)), flags)
 
 
 def cvtsd2ss(cpu, u, dst, src):
     r, flags = f64_to_f32(src.value, cpu.mxcsr)
-    return commit(cpu, dst, r, flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), 32, U64(r)), flags)
 
 
 def cvtsi2ss(cpu, u, dst, src):
     a = src.value
     r, flags = i32_to_f32(U32(a), cpu.mxcsr) if a.bits == 32 else i64_to_f32(U64(a), cpu.mxcsr)
-    return commit(cpu, dst, r, flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), 32, U64(r)), flags)
 
 
 def cvtsi2sd(cpu, u, dst, src):
     a = src.value
     r, flags = i32_to_f64(U32(a), cpu.mxcsr) if a.bits == 32 else i64_to_f64(U64(a), cpu.mxcsr)
-    return commit(cpu, dst, r, flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), 64, U64(r)), flags)
 
 
 def scalar_to_integer(cpu, u, dst, src, truncate):
@@ -87,7 +87,7 @@ def cvtdq2ps(cpu, u, dst, src):
 def cvtpi2ps(cpu, u, dst, src):
     """Two MMX integers; the upper half of the destination stays."""
     r, flags = singles_of(cpu, U64(src.value), U64(2))
-    return commit(cpu, dst, like(dst.value, with_lane(U128(dst.value), U64(0), 64, r)), flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), 64, r), flags)
 
 
 def cvtdq2pd(cpu, u, dst, src):

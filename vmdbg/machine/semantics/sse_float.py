@@ -1,13 +1,13 @@
 """SSE floating point: arithmetic, comparison, rounding (SDM vol. 1, 11.5; vol. 2), on exact soft-float.
 
-A scalar operand is a place of 32 or 64 bits, a packed one of 128.  `bits`, where it is a parameter, is the lane
-width, 32 or 64, and `op` the low four bits of the opcode; both are constants of the row (`cc`: see `arithmetic`).
-The exception flags of all lanes are collected before anything is written.
+A scalar source is a place of 32 or 64 bits, all else has 128; a scalar result leaves the rest of its register.
+`bits`, where it is a parameter, is the lane width, 32 or 64, and `op` the low four bits of the opcode (ADD .. MAX
+below); both are constants of the row (`cc`).  The flags of all lanes are collected before anything is written.
 """
 
-from isa.lang.word import U32, U64, like
+from isa.lang.word import U32, U64
 from vmdbg.machine.flags import set_status
-from vmdbg.machine.semantics.lanes import at_lane, lane
+from vmdbg.machine.semantics.lanes import at_lane, lane, with_lane
 from vmdbg.machine.semantics.sse_state import accept_exceptions, commit
 from vmdbg.machine.softfloat.double import (
     f64_add,
@@ -102,10 +102,10 @@ def rounded(a, bits, control, mode):
 
 
 def scalar_arithmetic(cpu, u, dst, src, op):
-    """ADDSS, ADDSD and kin; the width is the operands'."""
-    a = dst.value
-    r, flags = element(U64(a), U64(src.value), a.bits, op, cpu.mxcsr)
-    return commit(cpu, dst, like(a, r), flags)
+    """ADDSS, ADDSD and kin; the width is the source's."""
+    a, b = dst.value, src.value
+    r, flags = element(lane(a, U64(0), b.bits), U64(b), b.bits, op, cpu.mxcsr)
+    return commit(cpu, dst, with_lane(a, U64(0), b.bits, r), flags)
 
 
 def packed_arithmetic(cpu, dst, src, bits, op):
@@ -130,7 +130,7 @@ def double_arithmetic(cpu, u, dst, src, op):
 def scalar_sqrt(cpu, u, dst, src):
     a = src.value
     r, flags = root(U64(a), a.bits, cpu.mxcsr)
-    return commit(cpu, dst, like(a, r), flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), a.bits, r), flags)
 
 
 def packed_sqrt(cpu, u, dst, src, bits):
@@ -161,12 +161,12 @@ def reciprocal_root(a):
 
 
 def rcpss(cpu, u, dst, src):
-    dst.value = reciprocal(src.value)
+    dst.value = with_lane(dst.value, U64(0), 32, U64(reciprocal(src.value)))
     return NEXT
 
 
 def rsqrtss(cpu, u, dst, src):
-    dst.value = reciprocal_root(src.value)
+    dst.value = with_lane(dst.value, U64(0), 32, U64(reciprocal_root(src.value)))
     return NEXT
 
 
@@ -208,9 +208,9 @@ def predicate(a, b, bits, which, mode):
 
 def scalar_compare(cpu, u, dst, src, which):
     """CMPSS, CMPSD."""
-    a = dst.value
-    r, flags = predicate(U64(a), U64(src.value), a.bits, U64(which.value), cpu.mxcsr)
-    return commit(cpu, dst, like(a, r), flags)
+    a, b = dst.value, src.value
+    r, flags = predicate(lane(a, U64(0), b.bits), U64(b), b.bits, U64(which.value), cpu.mxcsr)
+    return commit(cpu, dst, with_lane(a, U64(0), b.bits, r), flags)
 
 
 def packed_compare(cpu, u, dst, src, which, bits):
@@ -224,8 +224,8 @@ def packed_compare(cpu, u, dst, src, which, bits):
 
 
 def compare_to_flags(cpu, left, right, signals):
-    a = left.value
-    how, flags = relation(U64(a), U64(right.value), a.bits, signals, cpu.mxcsr)
+    b = right.value
+    how, flags = relation(lane(left.value, U64(0), b.bits), U64(b), b.bits, signals, cpu.mxcsr)
     if not accept_exceptions(cpu, flags):
         return FAULT
     status = U64(0)
@@ -256,7 +256,7 @@ def scalar_round(cpu, u, dst, src, control):
     """ROUNDSS, ROUNDSD."""
     a = src.value
     r, flags = rounded(U64(a), a.bits, U32(control.value), cpu.mxcsr)
-    return commit(cpu, dst, like(a, r), flags)
+    return commit(cpu, dst, with_lane(dst.value, U64(0), a.bits, r), flags)
 
 
 def packed_round(cpu, u, dst, src, control, bits):

@@ -410,25 +410,38 @@ def packed_blend(cpu, u, dst, src, control, bits):
     return NEXT
 
 
-def packed_blend_variable(cpu, u, dst, src, bits):
-    """PBLENDVB, BLENDVPS, BLENDVPD: the source's lane where XMM0's lane has its top bit set."""
+def packed_blend_variable(cpu, u, dst, src, mask, bits):
+    """PBLENDVB, BLENDVPS, BLENDVPD: the source's lane where the mask's lane has its top bit set."""
     a = dst.value
-    mask = like(a, cpu.xmm[0]) | (like(a, cpu.xmm[1]) << 64)
-    dst.value = select(spread(mask & high(a, bits), bits), src.value, a)
+    dst.value = select(spread(mask.value & high(a, bits), bits), src.value, a)
     return NEXT
 
 
 def packed_insert(cpu, u, dst, src, index, bits):
-    """PINSRB, PINSRW, PINSRD, PINSRQ."""
+    """PINSRB, PINSRW."""
     a = dst.value
     dst.value = with_lane(a, U64(index.value) & U64(a.bits // bits - 1), bits, U64(src.value))
     return NEXT
 
 
+def pinsrd(cpu, u, dst, src, index):
+    """PINSRD, PINSRQ: a lane is as wide as the source."""
+    a, b = dst.value, src.value
+    dst.value = with_lane(a, U64(index.value) & U64(a.bits // b.bits - 1), b.bits, U64(b))
+    return NEXT
+
+
 def packed_extract(cpu, u, dst, src, index, bits):
-    """PEXTRB, PEXTRW, PEXTRD, PEXTRQ, EXTRACTPS: zero-extended to the destination."""
+    """PEXTRB, PEXTRW, EXTRACTPS: zero-extended to the destination."""
     a = src.value
     dst.value = like(dst.value, lane(a, U64(index.value) & U64(a.bits // bits - 1), bits))
+    return NEXT
+
+
+def pextrd(cpu, u, dst, src, index):
+    """PEXTRD, PEXTRQ: a lane is as wide as the destination."""
+    a, d = src.value, dst.value
+    dst.value = like(d, lane(a, U64(index.value) & U64(a.bits // d.bits - 1), d.bits))
     return NEXT
 
 

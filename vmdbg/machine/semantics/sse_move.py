@@ -1,7 +1,7 @@
 """SSE and MMX moves, and MXCSR (SDM vol. 2).
 
 A narrower place of a vector register is its low part: storing to it leaves the rest.  Aligned, unaligned and
-non-temporal moves of one width are all `move_vector`: the row's facts tell which must be aligned.
+non-temporal moves of one width are all `move_vector`: the row's `align` tells which must be aligned.
 """
 
 from isa.lang.struct import words8
@@ -26,8 +26,15 @@ def move_zero_extended(cpu, u, dst, src):
 
 
 def move_low(cpu, u, dst, src):
-    """MOVD, MOVQ, MOVDQ2Q, MOVLPS from a vector register: its low part."""
+    """MOVD, MOVQ, MOVDQ2Q, MOVSS, MOVSD, MOVLPS from a vector register: its low part."""
     dst.value = like(dst.value, src.value)
+    return NEXT
+
+
+def move_scalar(cpu, u, dst, src):
+    """MOVSS and MOVSD between registers, MOVLPS from memory: the low part is replaced."""
+    b = src.value
+    dst.value = with_lane(dst.value, U64(0), b.bits, U64(b))
     return NEXT
 
 

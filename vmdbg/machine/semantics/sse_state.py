@@ -3,6 +3,7 @@
 The engine asks before it translates operands, so the meanings need not.
 """
 
+from isa.lang.word import U16, U64
 from vmdbg.machine.faults import fault, fault_ud
 from vmdbg.machine.softfloat.core import settle_mxcsr
 from vmdbg.machine.state import CR0_EM, CR0_TS, CR4_OSFXSR, CR4_OSXMMEXCPT, FAULT, MF, NEXT, NM, XM
@@ -55,3 +56,14 @@ def commit(cpu, dst, value, flags):
         return FAULT
     dst.value = value
     return NEXT
+
+
+def mmx_written(cpu, number):
+    """What every MMX instruction but EMMS does besides its result: TOP is 0, no register is empty (SDM vol. 1, 9.5).
+
+    number: the register written, whose sign and exponent become ones; 8 if none was.
+    """
+    cpu.fsw = cpu.fsw & 0xC7FF
+    cpu.ftw = U16(0)
+    if number < 8:
+        cpu.st[(number << 1) + 1] = U64(0xFFFF)

@@ -26,10 +26,9 @@ def implicit_length(a, control):
     return n
 
 
-def explicit_length(cpu, u, register, control):
-    """The absolute value of EAX or EDX, of RAX or RDX with REX.W, at most the number of elements."""
-    v = cpu.gpr[register]
-    v = v if u.osize == 64 else sx(U32(v))
+def explicit_length(v, osize, control):
+    """The absolute value of v (RAX or RDX; its low 32 bits without REX.W), at most the number of elements."""
+    v = v if osize == 64 else sx(U32(v))
     v = -v if negative(v) else v
     n = elements(control)
     return v if v < n else n
@@ -125,12 +124,12 @@ def string_flags(cpu, r, short_a, short_b):
 
 def pcmpestri(cpu, u, left, right, control):
     a, b, c = left.value, right.value, U64(control.value)
-    return finish_index(cpu, a, b, explicit_length(cpu, u, RAX, c), explicit_length(cpu, u, RDX, c), c)
+    return finish_index(cpu, a, b, explicit_length(cpu.gpr[RAX], u.osize, c), explicit_length(cpu.gpr[RDX], u.osize, c), c)
 
 
 def pcmpestrm(cpu, u, left, right, control):
     a, b, c = left.value, right.value, U64(control.value)
-    return finish_mask(cpu, a, b, explicit_length(cpu, u, RAX, c), explicit_length(cpu, u, RDX, c), c)
+    return finish_mask(cpu, a, b, explicit_length(cpu.gpr[RAX], u.osize, c), explicit_length(cpu.gpr[RDX], u.osize, c), c)
 
 
 def pcmpistri(cpu, u, left, right, control):
