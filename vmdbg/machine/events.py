@@ -6,13 +6,10 @@ shut down.  SDM vol. 3, chapter 6; classes and double faults: 6.15, interrupt 8.
 
 from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.descriptor import long_mode
-from vmdbg.machine.faults import fault
 from vmdbg.machine.gates import (
     EXCEPTION,
-    EXTERNAL,
     NMI_EVENT,
     PRIVILEGED_SOFTWARE,
-    SOFTWARE_EXCEPTION,
     SOFTWARE_INTERRUPT,
     is_software,
     long_gate,
@@ -175,6 +172,3 @@ def deliver(cpu, vector, kind, error_code, has_error, return_rip):
         error = cpu.has_error != 0
         second = fault_class(vector, kind)
         chain_add(cpu, vector, error_code, return_rip)
-
-
-__all__ = ["EXTERNAL", "NMI_EVENT", "PRIVILEGED_SOFTWARE", "SOFTWARE_EXCEPTION", "SOFTWARE_INTERRUPT", "deliver", "fault", "shutdown"]
