@@ -107,7 +107,8 @@ def round_finite(fmt, sign, exponent, v, mode):
     """Round the exact (or jammed) value v * 2^(exponent - 127), bit 127 of v set, to a format -> result.
 
     Overflow, underflow (tininess after rounding) and FTZ as SDM vol. 1, 4.9.1.4 to 4.9.1.6 and 10.2.3.3.  With overflow or
-    underflow unmasked the F80 result has its exponent moved by 24576 and the others' is meaningless.
+    underflow unmasked the F80 result has its exponent moved by 24576, or is a zero or infinity if
+    that is not enough (FSCALE); the other formats' result is meaningless.
     """
     control = (mode >> 13) & 3
     bits = precision_of(fmt, mode)
@@ -121,6 +122,11 @@ def round_finite(fmt, sign, exponent, v, mode):
         if tiny & ((mode & UNDERFLOW_MASK) == 0):
             flags = U32(UE)
             e = e + U32(carried) + BIAS_ADJUST
+            if slt(e, U32(1)):  # massive underflow
+                e = U32(0)
+                m = U64(0)
+                inexact = True
+                up = False
         elif tiny & ((mode & FTZ) != 0):
             flags = U32(UE | PE)
             e = U32(0)
@@ -136,6 +142,11 @@ def round_finite(fmt, sign, exponent, v, mode):
             flags = U32(OE)
             if (mode & OVERFLOW_MASK) == 0:
                 e = e - BIAS_ADJUST
+                if not slt(e, top):  # massive overflow
+                    e = top
+                    m = U64(INTEGER_BIT)
+                    inexact = True
+                    up = True
             else:
                 inexact = True
                 up = (control == NEAREST) | ((control == UP) & (sign == 0)) | ((control == DOWN) & (sign != 0))
