@@ -94,13 +94,13 @@ def xadd(cpu, u, dst, src):
 
 
 def cmpxchg(cpu, u, dst, src):
+    """Only what is exchanged is written: a 32-bit destination or EAX that is not keeps its upper half."""
     a, b = dst.value, src.value
     expected = like(a, cpu.gpr[RAX])
     flags_compare(cpu, expected, a, expected - a)
     if expected == a:
         dst.value = b
     else:
-        dst.value = a
         set_register(cpu, RAX, a)
     return NEXT
 

@@ -75,12 +75,12 @@ def jcxz(cpu, u, target):
 
 
 def call_to(cpu, u, target):
-    """Push the address of the next instruction, as wide as the operand size, and go."""
-    if not reachable(cpu, target):
-        return fault_gp0(cpu)
+    """Push the address of the next instruction, as wide as the operand size, and go.  A fault of the stack comes first."""
     host, top = push_host(cpu, u.osize)
     if host == 0:
         return FAULT
+    if not reachable(cpu, target):
+        return fault_gp0(cpu)
     write_memory(host, u.osize, u.after)
     set_rsp(cpu, top)
     cpu.rip = target

@@ -1,6 +1,6 @@
 """Moves, the stack, RFLAGS (SDM vol. 2)."""
 
-from isa.lang.word import U8, U16, U64, sx
+from isa.lang.word import U8, U16, U64, outlined, sx
 from isa.lang.word import bswap as reverse_bytes
 from vmdbg.machine.faults import fault_gp0
 from vmdbg.machine.flags import carry, condition, get_rflags, set_carry, set_rflags, set_status
@@ -231,41 +231,36 @@ def leave(cpu, u):
 
 
 def enter(cpu, u, size, level):
-    """Registers change only when every access has succeeded; with a level above 1 a fault can leave pushed values in memory."""
+    """Push rBP, copy the display of the enclosing frames, make room.  The final rSP must be writable.
+
+    The decoder hands over both operands in one immediate: the size in bits 15:0, the level in bits 23:16.
+    """
     bits = u.osize
     step = U64(bits >> 3)
-    depth = U64(level.value) & 31
+    depth = (u.imm >> 16) & 31
     frame = stack_offset(cpu, cpu.gpr[RSP] - step)
-    host = stack_host(cpu, frame, step, WRITE)
-    if host == 0:
-        return FAULT
+    top = stack_offset(cpu, frame - depth * step)
+    last = stack_offset(cpu, top - (u.imm & 0xFFFF))
     frame_value = frame
     if cpu.stack_bits == 16:
         frame_value = (cpu.gpr[RSP] & ~U64(0xFFFF)) | frame
-    top = stack_offset(cpu, frame - depth * step)
-    last = stack_offset(cpu, top - U64(size.value))
-    if depth == 0:
-        if stack_host(cpu, last, step, WRITE) == 0:  # the final rSP must be writable
+    if depth > 1 and cpu.slow == 0:  # slots would not suffice for looking at it all and then doing it
+        if not enter_frame(cpu, bits, frame, depth, last, frame_value, False):
             return FAULT
-        write_memory(host, bits, cpu.gpr[RBP])
-    else:
-        bottom = stack_host(cpu, top, step, WRITE)
-        if bottom == 0:
-            return FAULT
-        if stack_host(cpu, last, step, WRITE) == 0:
-            return FAULT
-        write_memory(host, bits, cpu.gpr[RBP])
-        if not copy_display(cpu, bits, frame, depth):
-            return FAULT
-        write_memory(bottom, bits, frame_value)
+    if not enter_frame(cpu, bits, frame, depth, last, frame_value, True):
+        return FAULT
     set_rsp(cpu, last)
     write_register(cpu, RBP, bits, frame_value)
     return NEXT
 
 
-def copy_display(cpu, bits, frame, depth):
-    """Copy depth - 1 frame pointers of the enclosing frames below `frame`; False: a fault is left."""
+@outlined
+def enter_frame(cpu, bits, frame, depth, last, frame_value, write):
+    """Make the accesses of ENTER, and write if `write`; False: a fault is left (with a depth of 0 or 1 nothing was written)."""
     step = U64(bits >> 3)
+    host = stack_host(cpu, frame, step, WRITE)
+    if host == 0:
+        return False
     n = U64(1)
     while n < depth:
         source = stack_host(cpu, stack_offset(cpu, cpu.gpr[RBP] - n * step), step, READ)
@@ -274,8 +269,20 @@ def copy_display(cpu, bits, frame, depth):
         target = stack_host(cpu, stack_offset(cpu, frame - n * step), step, WRITE)
         if target == 0:
             return False
-        write_memory(target, bits, read_memory(source, bits))
+        if write:
+            write_memory(target, bits, read_memory(source, bits))
         n = n + 1
+    bottom = host
+    if depth != 0:
+        bottom = stack_host(cpu, stack_offset(cpu, frame - depth * step), step, WRITE)
+        if bottom == 0:
+            return False
+    if stack_host(cpu, last, step, WRITE) == 0:
+        return False
+    if write:
+        write_memory(host, bits, cpu.gpr[RBP])
+        if depth != 0:
+            write_memory(bottom, bits, frame_value)
     return True
 
 

@@ -271,13 +271,14 @@ def ended(cpu, u, left):
 
 
 def cmps(cpu, u, bits):
+    """ES:rDI is looked at first, as processors do."""
     if nothing_to_do(cpu, u):
         return NEXT
-    source = source_host(cpu, u, bits)
-    if source == 0:
-        return FAULT
     target = target_host(cpu, u, bits, READ)
     if target == 0:
+        return FAULT
+    source = source_host(cpu, u, bits)
+    if source == 0:
         return FAULT
     compare(cpu, read_memory(source, bits), read_memory(target, bits), bits)
     advance(cpu, u, RSI, step_of(cpu, bits))
@@ -292,11 +293,11 @@ def cmps(cpu, u, bits):
 @outlined
 def cmps_on(cpu, u, bits):
     while may_go_on(cpu):
-        source = source_host(cpu, u, bits)
-        if source == 0:
-            return REPEAT
         target = target_host(cpu, u, bits, READ)
         if target == 0:
+            return REPEAT
+        source = source_host(cpu, u, bits)
+        if source == 0:
             return REPEAT
         n = run(cpu, u, u.seg, truncate(cpu.gpr[RSI], u.asize), source, bits, READ, wanted(cpu, u))
         n = run(cpu, u, ES, truncate(cpu.gpr[RDI], u.asize), target, bits, READ, n)
