@@ -16,12 +16,12 @@ def arithmetic():
         yield I(f"DA /{digit}", f"FI{name} Md", integer, access="r", reads="st0", writes="" if compare else "st0", feature="FPU", faults="MF")
         yield I(f"DE /{digit}", f"FI{name} Mw", integer, access="r", reads="st0", writes="" if compare else "st0", feature="FPU", faults="MF")
         if compare:
-            yield I(f"D8 {0xC0 + digit * 8:02X}+i", f"F{name} STi", sem, access="r", reads="st0", feature="FPU", faults="MF")
-            yield I(f"DC {0xC0 + digit * 8:02X}+i", f"F{name} STi", sem, access="r", reads="st0", feature="FPU", faults="MF", note="alias")
+            yield I(f"D8 {0xC0 + digit * 8:02X}+i", f"F{name} STi", sem + "_st", access="r", reads="st0", feature="FPU", faults="MF")
+            yield I(f"DC {0xC0 + digit * 8:02X}+i", f"F{name} STi", sem + "_st", access="r", reads="st0", feature="FPU", faults="MF", note="alias")
         else:
             mirrored = digit ^ (digit >= 4)  # DC and DE have the reversed operations in each other's place
-            yield I(f"D8 {0xC0 + digit * 8:02X}+i", f"F{name} ST,STi", sem, access=access, feature="FPU", faults="MF")
-            yield I(f"DC {0xC0 + mirrored * 8:02X}+i", f"F{name} STi,ST", sem, access=access, feature="FPU", faults="MF")
+            yield I(f"D8 {0xC0 + digit * 8:02X}+i", f"F{name} ST,STi", sem + "_st", access=access, feature="FPU", faults="MF")
+            yield I(f"DC {0xC0 + mirrored * 8:02X}+i", f"F{name} STi,ST", sem + "_st", access=access, feature="FPU", faults="MF")
             yield I(f"DE {0xC0 + mirrored * 8:02X}+i", f"F{name}P STi,ST", sem + "p", access=access, feature="FPU", faults="MF")
 
 
@@ -35,18 +35,18 @@ ROWS = [
 # --- loads and stores ----------------------------------------------------------------------------------------
 I("D9 /0",    "FLD Md",        "fld",     access="r", writes="st0", feature="FPU", faults="MF"),
 I("DD /0",    "FLD Mq",        "fld",     access="r", writes="st0", feature="FPU", faults="MF"),
-I("DB /5",    "FLD Mt",        "fld",     access="r", writes="st0", feature="FPU", faults="MF"),
-I("D9 C0+i",  "FLD STi",       "fld",     access="r", writes="st0", feature="FPU", faults="MF"),
+I("DB /5",    "FLD Mt",        "fld80",   access="r", writes="st0", feature="FPU", faults="MF"),
+I("D9 C0+i",  "FLD STi",       "fld_st",  access="r", writes="st0", feature="FPU", faults="MF"),
 I("D9 /2",    "FST Md",        "fst",     access="w", reads="st0", feature="FPU", faults="MF"),
 I("DD /2",    "FST Mq",        "fst",     access="w", reads="st0", feature="FPU", faults="MF"),
-I("DD D0+i",  "FST STi",       "fst",     access="w", reads="st0", feature="FPU", faults="MF"),
+I("DD D0+i",  "FST STi",       "fst_st",  access="w", reads="st0", feature="FPU", faults="MF"),
 I("D9 /3",    "FSTP Md",       "fstp",    access="w", reads="st0", feature="FPU", faults="MF"),
 I("DD /3",    "FSTP Mq",       "fstp",    access="w", reads="st0", feature="FPU", faults="MF"),
-I("DB /7",    "FSTP Mt",       "fstp",    access="w", reads="st0", feature="FPU", faults="MF"),
-I("DD D8+i",  "FSTP STi",      "fstp",    access="w", reads="st0", feature="FPU", faults="MF"),
-I("D9 D8+i",  "FSTPNCE STi",   "fstpnce", access="w", reads="st0", feature="FPU", faults="MF", note="undocumented: FSTP without the stack-underflow check"),
-I("DF D0+i",  "FSTP STi",      "fstp",    access="w", reads="st0", feature="FPU", faults="MF", note="alias"),
-I("DF D8+i",  "FSTP STi",      "fstp",    access="w", reads="st0", feature="FPU", faults="MF", note="alias"),
+I("DB /7",    "FSTP Mt",       "fstp80",  access="w", reads="st0", feature="FPU", faults="MF"),
+I("DD D8+i",  "FSTP STi",      "fstp_st", access="w", reads="st0", feature="FPU", faults="MF"),
+I("D9 D8+i",  "FSTP STi",      "fstpnce", access="w", reads="st0", feature="FPU", faults="MF", note="undocumented: FSTP without the stack-underflow check"),
+I("DF D0+i",  "FSTP STi",      "fstp_st", access="w", reads="st0", feature="FPU", faults="MF", note="alias"),
+I("DF D8+i",  "FSTP STi",      "fstp_st", access="w", reads="st0", feature="FPU", faults="MF", note="alias"),
 I("DF /0",    "FILD Mw",       "fild",    access="r", writes="st0", feature="FPU", faults="MF"),
 I("DB /0",    "FILD Md",       "fild",    access="r", writes="st0", feature="FPU", faults="MF"),
 I("DF /5",    "FILD Mq",       "fild",    access="r", writes="st0", feature="FPU", faults="MF"),
@@ -64,14 +64,14 @@ I("D9 C8+i",  "FXCH STi",      "fxch",    access="rw", reads="st0", writes="st0"
 I("DD C8+i",  "FXCH STi",      "fxch",    access="rw", reads="st0", writes="st0", feature="FPU", faults="MF", note="alias"),
 I("DF C8+i",  "FXCH STi",      "fxch",    access="rw", reads="st0", writes="st0", feature="FPU", faults="MF", note="alias"),
 # --- conditional moves and compares --------------------------------------------------------------------------
-I("DA C0+i",  "FCMOVB ST,STi",  "fcmov",  access="rw", flags="r=c",  feature="FPU+CMOV", faults="MF"),
-I("DA C8+i",  "FCMOVE ST,STi",  "fcmov",  access="rw", flags="r=z",  feature="FPU+CMOV", faults="MF"),
-I("DA D0+i",  "FCMOVBE ST,STi", "fcmov",  access="rw", flags="r=cz", feature="FPU+CMOV", faults="MF"),
-I("DA D8+i",  "FCMOVU ST,STi",  "fcmov",  access="rw", flags="r=p",  feature="FPU+CMOV", faults="MF"),
-I("DB C0+i",  "FCMOVNB ST,STi", "fcmov",  access="rw", flags="r=c",  feature="FPU+CMOV", faults="MF"),
-I("DB C8+i",  "FCMOVNE ST,STi", "fcmov",  access="rw", flags="r=z",  feature="FPU+CMOV", faults="MF"),
-I("DB D0+i",  "FCMOVNBE ST,STi", "fcmov", access="rw", flags="r=cz", feature="FPU+CMOV", faults="MF"),
-I("DB D8+i",  "FCMOVNU ST,STi", "fcmov",  access="rw", flags="r=p",  feature="FPU+CMOV", faults="MF"),
+I("DA C0+i",  "FCMOVB ST,STi",  "fcmov",  cc=2, access="rw", flags="r=c",  feature="FPU+CMOV", faults="MF"),
+I("DA C8+i",  "FCMOVE ST,STi",  "fcmov",  cc=4, access="rw", flags="r=z",  feature="FPU+CMOV", faults="MF"),
+I("DA D0+i",  "FCMOVBE ST,STi", "fcmov",  cc=6, access="rw", flags="r=cz", feature="FPU+CMOV", faults="MF"),
+I("DA D8+i",  "FCMOVU ST,STi",  "fcmov",  cc=10, access="rw", flags="r=p",  feature="FPU+CMOV", faults="MF"),
+I("DB C0+i",  "FCMOVNB ST,STi", "fcmov",  cc=3, access="rw", flags="r=c",  feature="FPU+CMOV", faults="MF"),
+I("DB C8+i",  "FCMOVNE ST,STi", "fcmov",  cc=5, access="rw", flags="r=z",  feature="FPU+CMOV", faults="MF"),
+I("DB D0+i",  "FCMOVNBE ST,STi", "fcmov", cc=7, access="rw", flags="r=cz", feature="FPU+CMOV", faults="MF"),
+I("DB D8+i",  "FCMOVNU ST,STi", "fcmov",  cc=11, access="rw", flags="r=p",  feature="FPU+CMOV", faults="MF"),
 I("DB F0+i",  "FCOMI ST,STi",  "fcomi",   access="r", flags="w=zpc 0=osa", feature="FPU+CMOV", faults="MF"),
 I("DB E8+i",  "FUCOMI ST,STi", "fucomi",  access="r", flags="w=zpc 0=osa", feature="FPU+CMOV", faults="MF"),
 I("DF F0+i",  "FCOMIP ST,STi", "fcomip",  access="r", flags="w=zpc 0=osa", feature="FPU+CMOV", faults="MF"),
@@ -80,13 +80,13 @@ I("DD E0+i",  "FUCOM STi",     "fucom",   access="r", reads="st0", feature="FPU"
 I("DD E8+i",  "FUCOMP STi",    "fucomp",  access="r", reads="st0", feature="FPU", faults="MF"),
 I("DA E9",    "FUCOMPP",       "fucompp", reads="st0 st1", feature="FPU", faults="MF"),
 I("DE D9",    "FCOMPP",        "fcompp",  reads="st0 st1", feature="FPU", faults="MF"),
-I("DE D0+i",  "FCOMP STi",     "fcomp",   access="r", reads="st0", feature="FPU", faults="MF", note="alias"),
+I("DE D0+i",  "FCOMP STi",     "fcomp_st", access="r", reads="st0", feature="FPU", faults="MF", note="alias"),
 # --- the top of the stack ------------------------------------------------------------------------------------
 nullary("D9 D0", "FNOP", reads="", writes=""),
 nullary("D9 E0", "FCHS"), nullary("D9 E1", "FABS"), nullary("D9 E4", "FTST", writes=""), nullary("D9 E5", "FXAM", writes=""),
-nullary("D9 E8", "FLD1", "fldconst", reads=""), nullary("D9 E9", "FLDL2T", "fldconst", reads=""), nullary("D9 EA", "FLDL2E", "fldconst", reads=""),
-nullary("D9 EB", "FLDPI", "fldconst", reads=""), nullary("D9 EC", "FLDLG2", "fldconst", reads=""), nullary("D9 ED", "FLDLN2", "fldconst", reads=""),
-nullary("D9 EE", "FLDZ", "fldconst", reads=""),
+nullary("D9 E8", "FLD1", "fldconst", reads="", cc=0), nullary("D9 E9", "FLDL2T", "fldconst", reads="", cc=1), nullary("D9 EA", "FLDL2E", "fldconst", reads="", cc=2),
+nullary("D9 EB", "FLDPI", "fldconst", reads="", cc=3), nullary("D9 EC", "FLDLG2", "fldconst", reads="", cc=4), nullary("D9 ED", "FLDLN2", "fldconst", reads="", cc=5),
+nullary("D9 EE", "FLDZ", "fldconst", reads="", cc=6),
 nullary("D9 F0", "F2XM1"), nullary("D9 F1", "FYL2X", reads="st0 st1"), nullary("D9 F2", "FPTAN"), nullary("D9 F3", "FPATAN", reads="st0 st1"),
 nullary("D9 F4", "FXTRACT"), nullary("D9 F5", "FPREM1", reads="st0 st1"), nullary("D9 F6", "FDECSTP", reads="", writes="top"),
 nullary("D9 F7", "FINCSTP", reads="", writes="top"), nullary("D9 F8", "FPREM", reads="st0 st1"), nullary("D9 F9", "FYL2XP1", reads="st0 st1"),
