@@ -1,9 +1,9 @@
-"""The time-stamp counter (contract.md section 5): 1 GHz, one count per instruction and skipped nanosecond."""
+"""The time-stamp counter (contract.md section 5): 1 GHz, one count per step and skipped nanosecond."""
 
 
 def read_clock(cpu):
-    """Virtual nanoseconds now: those when the slice began, and one for each instruction since, the running one excluded."""
-    return cpu.clock
+    """Virtual nanoseconds at the instruction being executed, which ends its block: its own step is charged, but not yet past."""
+    return cpu.clock + (cpu.slice - cpu.budget - cpu.rest) - 1
 
 
 def read_tsc(cpu):

@@ -30,7 +30,7 @@ NUMBERED = frozenset("seg cr dr st k ymm zmm".split())
 DIRECT = frozenset("jmp jcc call_near loop loope loopne jcxz".split())
 INDIRECT = frozenset("call_indirect jmp_indirect ret ret_imm".split())
 ENDING = frozenset(
-    """sti cli popf hlt pause iret int_ int3 int1 into syscall sysret sysenter sysexit jmp_far call_far ret_far rsm in_ out ins outs
+    """sti cli popf hlt pause iret int_ int3 int1 into syscall sysret sysenter sysexit jmp_far jmp_far_memory call_far call_far_memory ret_far ret_far_imm rsm in_ out ins outs
     mov_to_cr lmsw clts mov_to_dr wrmsr rdtsc rdtscp rdmsr cpuid rdrand rdseed swapgs stac clac invlpg invpcid ltr lldt xsetbv ud""".split()
 )
 
@@ -105,9 +105,12 @@ def place_of(operand: Operand) -> PlaceSpec | None:
 
 # Meanings that compute or check their own addresses, so their memory operand is handed over as an offset.
 OWN_MEMORY = frozenset(
-    """bt_memory bts_memory btr_memory btc_memory pop_memory bound load_far call_far jmp_far cmpxchg8b cmpxchg16b invlpg invpcid clflush nop ud
+    """bt_memory bts_memory btr_memory btc_memory pop_memory bound les lds lss lfs lgs call_far_memory jmp_far_memory cmpxchg8b cmpxchg16b invlpg invpcid clflush nop ud
     sgdt sidt lgdt lidt fxsave fxrstor xsave xsaveopt xsavec xsaves xrstor xrstors fldenv fnstenv fnsave frstor""".split()
 )
+
+# Meanings that raise #UD before #GP(0) looks at CPL, or know better what CPL forbids.
+OWN_PRIVILEGE = frozenset("lldt ltr stac clac monitor mwait sysret xsetbv mov_from_cr mov_to_cr mov_from_dr mov_to_dr".split())
 
 
 def unit_of(form: Form) -> str:
@@ -142,7 +145,7 @@ def kind_of(form: Form, shape: int) -> Kind:
     sem = form.row.sem if form.offered else "ud"
     if sem in ("ud", "nop"):
         places = []
-    return Kind(sem, tuple(places), form.cc, string_bits, form.row.priv == CPL0 and sem != "ud", unit if sem != "ud" else "", shape if has_memory else 0)
+    return Kind(sem, tuple(places), form.cc, string_bits, form.row.priv == CPL0 and sem != "ud" and sem not in OWN_PRIVILEGE, unit if sem != "ud" else "", shape if has_memory else 0)
 
 
 def all_kinds(forms: list[Form] = FORMS) -> tuple[list[Kind], np.ndarray]:

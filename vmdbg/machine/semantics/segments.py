@@ -1,5 +1,6 @@
 """Segment registers and what asks about descriptors: MOV Sreg, LLDT LTR SLDT STR, LAR LSL VERR VERW ARPL, FS and GS bases."""
 
+from isa.lang.struct import words16
 from isa.lang.word import U8, U64, like, outlined
 from vmdbg.machine.descriptor import (
     INDEX,
@@ -16,7 +17,9 @@ from vmdbg.machine.descriptor import (
     system_read64,
 )
 from vmdbg.machine.faults import fault_gp0, fault_ud
+from vmdbg.machine.frame import put_sp, stack_mask
 from vmdbg.machine.segmentation import canonical, protected
+from vmdbg.machine.stack import pop_host
 from vmdbg.machine.state import A_UNUSABLE, CR4_FSGSBASE, CR4_UMIP, CS, END, FAULT, FS, GP, GS, LDTR, NEXT, SS, TR
 
 # Sets of system descriptor types, bit n for type n
@@ -226,3 +229,19 @@ def wrfsbase(cpu, u, src):
 
 def wrgsbase(cpu, u, src):
     return write_base(cpu, src, GS)
+
+
+def pop_seg(cpu, u, sreg):
+    """POP Sreg; SS as in MOV SS.  The stack pointer moves in the size of the old stack."""
+    mask = stack_mask(cpu)
+    host, top = pop_host(cpu, u.osize)
+    if host == 0:
+        return FAULT
+    seg = sreg.value
+    status = load_segment(cpu, seg, words16(host)[0])
+    if status == NEXT:
+        put_sp(cpu, top & mask, mask)
+        if seg == SS:
+            cpu.shadow = U8(2)
+            return END
+    return status
