@@ -107,22 +107,17 @@ def insertps(cpu, u, dst, src, control):
 
 
 def masked_store(cpu, u, src, mask):
-    """MASKMOVQ, MASKMOVDQU: bytes of src whose mask byte has its top bit set, to seg:rDI (SDM vol. 2)."""
+    """MASKMOVQ, MASKMOVDQU: bytes of src whose mask byte has its top bit set, to seg:rDI (SDM vol. 2).
+
+    All bytes must be writable, whatever the mask says.
+    """
     a, m = src.value, mask.value
-    offset = cpu.gpr[RDI] & (~U64(0) >> (64 - U64(u.asize)))
-    i = U64(0)
-    wanted = U64(0)
-    while i < U64(a.bits // 8):
-        wanted = wanted | (lane(m, i, 8) >> 7)
-        i = i + 1
-    if wanted == 0:
-        return NEXT
-    host = access(cpu, U64(u.seg), offset, U64(a.bits // 8), WRITE)
+    size, i = U64(a.bits // 8), U64(0)
+    host = access(cpu, U64(u.seg), cpu.gpr[RDI] & (~U64(0) >> (64 - U64(u.asize))), size, WRITE)
     if host == 0:
         return FAULT
     to = words8(host)
-    i = U64(0)
-    while i < U64(a.bits // 8):
+    while i < size:
         if lane(m, i, 8) >= 0x80:
             to[i] = U8(lane(a, i, 8))
         i = i + 1

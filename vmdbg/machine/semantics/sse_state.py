@@ -28,7 +28,19 @@ def mmx_available(cpu):
     if (cpu.cr0 & CR0_TS) != 0:
         fault(cpu, NM, 0)
         return False
-    if (cpu.fsw & ~cpu.fcw & 0x3F) != 0:
+    return nothing_pending(cpu)
+
+
+def sse_mmx_available(cpu):
+    """Whether an SSE instruction with an MMX register may run now; leaves #UD, #NM or #MF if not."""
+    if not sse_available(cpu):
+        return False
+    return nothing_pending(cpu)
+
+
+def nothing_pending(cpu):
+    """Whether no x87 exception is pending; leaves #MF if one is (SDM vol. 1, 9.6.4: bit 7 of the status word says so)."""
+    if (cpu.fsw & 0x80) != 0:
         fault(cpu, MF, 0)
         return False
     return True
