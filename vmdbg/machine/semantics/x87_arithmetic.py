@@ -12,8 +12,8 @@ from vmdbg.machine.semantics.x87_state import (
     full_mode_of,
     is_empty,
     mode_of,
-    pop,
-    push,
+    pop_st,
+    push_st,
     set_register,
     settle,
     sign_exponent,
@@ -116,7 +116,7 @@ def with_register(cpu, op, reverse, dst, src, pops):
         kb, sb, eb, mb = unpack_register(cpu, dst if reverse else src)
         done = compute(cpu, op, dst, ka, sa, ea, ma, kb, sb, eb, mb)
     if done & pops:
-        pop(cpu)
+        pop_st(cpu)
 
 
 def memory_operation(cpu, u, op, reverse, src):
@@ -330,16 +330,16 @@ def extract_top(cpu):
     if is_empty(cpu, U32(0)):
         if not stack_underflow(cpu):
             set_indefinite(cpu, U32(0))
-            push(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
+            push_st(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
     elif not is_empty(cpu, U32(7)):
         if not stack_overflow(cpu):
             set_indefinite(cpu, U32(0))
-            push(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
+            push_st(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
     else:
         k, s, e, m = unpack_register(cpu, U32(0))
         xs, xe, xm, s, e, m, flags = extract(k, s, e, m)
         if store_result(cpu, U32(0), xs, xe, xm, flags):
-            push(cpu, m, (s << 15) | e)
+            push_st(cpu, m, (s << 15) | e)
 
 
 def fxtract(cpu, u):

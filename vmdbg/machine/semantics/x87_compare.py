@@ -15,7 +15,7 @@ from vmdbg.machine.semantics.x87_state import (
     begin,
     begin_memory,
     is_empty,
-    pop,
+    pop_st,
     set_register,
     settle,
     sign_exponent,
@@ -59,7 +59,7 @@ def compare_number(cpu, kb, sb, eb, mb, signals, pops):
     if not forbidden:
         n = pops
         while n != 0:
-            pop(cpu)
+            pop_st(cpu)
             n = n - 1
 
 
@@ -71,7 +71,7 @@ def compare_register(cpu, i, signals, pops):
         if not stack_underflow(cpu):
             n = pops
             while n != 0:
-                pop(cpu)
+                pop_st(cpu)
                 n = n - 1
     else:
         kb, sb, eb, mb = unpack_register(cpu, i)
@@ -96,7 +96,7 @@ def compare_flags(cpu, i, signals, pops):
         flags = U64(0x45)
     set_status(cpu, flags)
     if pops & (not forbidden):
-        pop(cpu)
+        pop_st(cpu)
 
 
 def memory_compare(cpu, u, src, pops):

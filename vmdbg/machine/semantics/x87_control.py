@@ -23,7 +23,7 @@ from vmdbg.machine.semantics.x87_state import (
     initialize,
     pending,
     physical,
-    pop,
+    pop_st,
     set_empty,
     set_tags,
     set_top,
@@ -121,7 +121,7 @@ def ffreep(cpu, u, dst):
     if status == NEXT:
         cpu.fsw = cpu.fsw & ~U16(C1)
         set_empty(cpu, U32(dst.value))
-        pop(cpu)
+        pop_st(cpu)
     return status
 
 

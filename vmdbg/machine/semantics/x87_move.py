@@ -17,9 +17,9 @@ from vmdbg.machine.semantics.x87_state import (
     is_empty,
     mode_of,
     open_overflow,
-    pop,
-    push,
+    pop_st,
     push_checked,
+    push_st,
     set_register,
     settle,
     sign_exponent,
@@ -88,7 +88,7 @@ def fld_st(cpu, u, src):
     i = U32(src.value)
     if is_empty(cpu, i):
         if not stack_underflow(cpu):
-            push(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
+            push_st(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
     else:
         push_checked(cpu, significand(cpu, i), sign_exponent(cpu, i), U32(0))
     return NEXT
@@ -173,7 +173,7 @@ def store_float(cpu, u, dst, pops):
     if stored:
         dst.value = like(dst.value, raw)
         if pops:
-            pop(cpu)
+            pop_st(cpu)
     return NEXT
 
 
@@ -206,7 +206,7 @@ def fstp80(cpu, u, dst):
         cpu.fsw = cpu.fsw & ~U16(C1)
     words64(host)[0] = m
     words16(host)[4] = U16(se)
-    pop(cpu)
+    pop_st(cpu)
     return NEXT
 
 
@@ -221,7 +221,7 @@ def copy_top(cpu, i, pops):
         cpu.fsw = cpu.fsw & ~U16(C1)
         set_register(cpu, i, significand(cpu, U32(0)), sign_exponent(cpu, U32(0)))
     if pops:
-        pop(cpu)
+        pop_st(cpu)
     return True
 
 
@@ -246,7 +246,7 @@ def fstpnce(cpu, u, dst):
         return status
     if is_empty(cpu, U32(0)):
         cpu.fsw = cpu.fsw & ~U16(C1)
-        pop(cpu)
+        pop_st(cpu)
     else:
         copy_top(cpu, U32(dst.value), True)
     return NEXT
@@ -271,7 +271,7 @@ def store_integer(cpu, u, dst, chop, pops):
     if stored:
         dst.value = like(dst.value, value)
         if pops:
-            pop(cpu)
+            pop_st(cpu)
     return NEXT
 
 
@@ -307,7 +307,7 @@ def fbstp(cpu, u, dst):
     if not forbidden:
         words64(host)[0] = low
         words16(host)[4] = U16(high)
-        pop(cpu)
+        pop_st(cpu)
     return NEXT
 
 

@@ -120,13 +120,13 @@ def set_empty(cpu, i):
     cpu.ftw = cpu.ftw | (U16(3) << (physical(cpu, i) << 1))
 
 
-def pop(cpu):
+def pop_st(cpu):
     """ST(0) becomes empty and TOP one more."""
     set_empty(cpu, U32(0))
     set_top(cpu, top(cpu) + 1)
 
 
-def push(cpu, m, se):
+def push_st(cpu, m, se):
     set_top(cpu, top(cpu) - 1)
     set_register(cpu, U32(0), m, se)
 
@@ -229,9 +229,9 @@ def push_checked(cpu, m, se, flags):
     """Push a value whose making raised `flags`, or deal with stack overflow or an unmasked IE; an unmasked DE pushes too."""
     if not is_empty(cpu, U32(7)):
         if not stack_overflow(cpu):
-            push(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
+            push_st(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
     elif not settle(cpu, flags) or (flags & IE) == 0:
-        push(cpu, m, se)
+        push_st(cpu, m, se)
 
 
 def mode_of(cpu):
