@@ -12,6 +12,7 @@ import numpy as np
 import isa
 from isa.lang.word import U64
 from vmdbg.debugger.registers import linear_rip
+from vmdbg.machine.machine import Leave
 from vmdbg.machine.state import CS, RAX, RSP, Cpu
 
 
@@ -22,6 +23,7 @@ class Stop:
     error_code: int | None = None
     address: int | None = None
     exit_code: int | None = None
+    text: str = ""
 
 
 class Ports:
@@ -45,16 +47,12 @@ class StubMachine:
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()
         self._pending: int | None = None  # a vector that was reported and is to be delivered
-        self._left: int | None = None
 
     def set_breakpoints(self, addresses):
         self.breakpoints = set(addresses)
 
     def intercept(self, vectors):
         self.intercepted = set(vectors)
-
-    def leave(self, status):
-        self._left = status
 
     def read_physical(self, address, n):
         return self.ram[address : address + n].tobytes() if address + n <= len(self.ram) else None
@@ -69,18 +67,18 @@ class StubMachine:
         return []
 
     def step(self):
-        return self._one(False) or Stop("budget")
+        return self._one() or Stop("budget")
 
-    def run(self, budget):
-        for n in range(min(budget, 20_000)):
-            if n and linear_rip(self.cpus[0]) in self.breakpoints:
+    def run(self, budget, resume=True):
+        for n in range(min(budget, 2000)):
+            if (n or not resume) and linear_rip(self.cpus[0]) in self.breakpoints:
                 return Stop("break")
-            stop = self._one(True)
+            stop = self._one()
             if stop is not None:
                 return stop
-        return Stop("break") if linear_rip(self.cpus[0]) in self.breakpoints else Stop("budget")
+        return Stop("budget")
 
-    def _one(self, running):
+    def _one(self):
         cpu = self.cpus[0]
         at = linear_rip(cpu)
         code = self.ram[at : at + 15].tobytes()
@@ -98,7 +96,10 @@ class StubMachine:
         if code[0] == 0xE6:
             offset, device = self.ports.find(code[1])
             if device is not None:
-                device.write(offset, 1, int(cpu.gpr[RAX]) & 0xFF)
+                try:
+                    device.write(offset, 1, int(cpu.gpr[RAX]) & 0xFF)
+                except Leave as e:
+                    return Stop("exit", exit_code=e.code)
         elif code[0] == 0xE8:
             self._stack().__setitem__(0, target & 0xFFFF)
             target = found.imm
@@ -112,9 +113,6 @@ class StubMachine:
         cpu.rip = U64(target & 0xFFFF if int(cpu.bits) == 16 else target)
         cpu.instructions = cpu.instructions + 1
         self.position += 1
-        if self._left is not None:
-            left, self._left = self._left, None
-            return Stop("exit", exit_code=left)
         return None
 
     def _stack(self):

@@ -7,6 +7,7 @@ from vmdbg.debugger.session import Session
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.monitor.bare import Bare
 from vmdbg.monitor.guest import Options
+from vmdbg.monitor.load_flat import load_flat
 
 CODE = 0x7C00
 # 7c00 nop; nop; call 7c20; int 0x21; int 0x22; mov al, 'A'-ish; out 0xe9; jmp 7c0b | 7c20 nop; nop; ret
@@ -15,6 +16,5 @@ PROGRAM = bytes.fromhex("90 90 e81b00 cd21 cd22 e6e9 90 ebfd".replace(" ", "")).
 
 def stub_session(program: bytes = PROGRAM, symbols: dict[str, int] | None = None) -> Session:
     """A session in real mode over `program` at 7C00; RAX counts instructions."""
-    options = Options(memory=1 << 20, bits=16)
-    monitor = Bare(StubMachine(options.memory), program, Path("stub.bin"), options)
-    return Session(monitor, Symbols({"start": CODE, "work": CODE + 0x20} if symbols is None else symbols))
+    guest = load_flat(Path("stub.bin"), program, Options(memory=1 << 20, bits=16))
+    return Session(Bare(StubMachine(guest.memory), guest), Symbols({"start": CODE, "work": CODE + 0x20} if symbols is None else symbols))

@@ -8,10 +8,12 @@ another; one without any register is linear.  Comparisons give 1 or 0.  Values a
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from vmdbg.debugger.registers import REGISTERS, SEGMENTS
 from vmdbg.debugger.symbols import Symbols
+from vmdbg.machine.state import Cpu
 
 MASK = (1 << 64) - 1
 GRAMMAR = r"""
@@ -69,8 +71,8 @@ class ExpressionError(Exception):
 class Context:
     """Where an expression is evaluated: `read(linear, n)` gives n bytes or None."""
 
-    cpu: object
-    read: object
+    cpu: Cpu
+    read: Callable[[int, int], bytes | None]
     symbols: Symbols
     facts: dict[str, int | None] = field(default_factory=dict)
 

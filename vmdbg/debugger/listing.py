@@ -39,13 +39,30 @@ def call_like(instruction) -> bool:
     )
 
 
-def note(instruction) -> str:
-    """What to know about privilege and sensitivity of an instruction form."""
+def note(instruction, mode: str) -> str:
+    """What to know about privilege and sensitivity of an instruction in this mode; real mode has neither."""
+    if mode == "real":
+        return ""
+    priv = instruction.row.priv
+    if priv.endswith("virtual-8086 mode"):
+        priv = priv if mode == "virtual-8086" else ""
+    if priv:
+        return f"needs {priv}"
+    return "sensitive, no trap" if sensitive(instruction.row) else ""
+
+
+@functools.cache
+def sensitive_rows() -> frozenset:
+    """The rows that are sensitive without being privileged (Popek and Goldberg, 1974)."""
     try:
-        from isa.sensitivity import SENSITIVE
+        from isa.sensitivity import sensitive_unprivileged
     except ImportError:
-        return instruction.row.priv
-    return SENSITIVE.get(instruction.row, "") or instruction.row.priv
+        return frozenset()
+    return frozenset(id(row) for row in sensitive_unprivileged())
+
+
+def sensitive(row) -> bool:
+    return id(row) in sensitive_rows()
 
 
 class Listing:
@@ -78,14 +95,15 @@ class Listing:
         bits, base, real = int(self.session.cpu.bits), self._base(), mode(self.session.cpu) in ("real", "virtual-8086")
         selector = int(self.session.cpu.seg_selector[CS])
         data = self._bytes(address, 15 * count)
-        lines, i = [], 0
+        lines: list[Line] = []
+        i = 0
         while i < len(data) and len(lines) < count:
             ip = address + i - base
             found = _decoded(data[i : i + 15], bits, ip)
             length = found.length if found is not None else 1
             code = data[i : i + length]
             place = f"{selector:04x}:{ip & 0xFFFF:04x}" if real else f"{address + i:0{16 if bits == 64 else 8}x}"
-            text, remark = ("(bad)", "") if found is None else (self._named(found), note(found))
+            text, remark = ("(bad)", "") if found is None else (self._named(found), note(found, mode(self.session.cpu)))
             lines.append(Line(address + i, place, code, text, self.session.symbols.exact(address + i) or "", remark))
             i += length
         return tuple(lines)

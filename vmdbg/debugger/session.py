@@ -11,7 +11,7 @@ from vmdbg.debugger.registers import linear_rip
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.debugger.traps import describe
-from vmdbg.machine.state import RSP
+from vmdbg.machine.state import F_IF, RSP
 
 SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
 FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
@@ -36,6 +36,8 @@ class Session:
         self.between: Callable[[], None] | None = None  # called between slices while the machine runs
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
+        self._armed_addresses: frozenset[int] = frozenset()
+        self._armed_vectors: frozenset[int] = frozenset()
 
     @property
     def cpu(self):
@@ -72,21 +74,19 @@ class Session:
         self._interrupted.clear()
         until, traps = frozenset(until), frozenset(traps)
         last = None if limit is None else self._instructions() + limit
-        armed = self.breakpoints.addresses() | until
-        self._arm(armed, self.breakpoints.vectors() | traps)
-        if self.rip in armed and not self.stop.has("start"):
-            stop = self._classify(self._one(), until, traps)  # off the breakpoint that we stand on
-            if stop is not None:
-                return self._stopped(stop)
+        self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
+        resume = True  # off a breakpoint that we stand on, into a trap that was reported
         while True:
             budget = self._slice if last is None else min(self._slice, last - self._instructions())
             if budget <= 0:
                 return self._stopped(self._plain("limit", "instruction limit reached"))
             began = time.perf_counter()
-            stop = self._classify(self.machine.run(budget), until, traps)
+            found = self.machine.run(budget, resume=resume)
+            stop = self._classify(found, until, traps)
             self._adapt(time.perf_counter() - began)
             if stop is not None:
                 return self._stopped(stop)
+            resume = found.reason != "budget"
             if self.between is not None:
                 self.between()
             if self._interrupted.is_set():
@@ -95,10 +95,10 @@ class Session:
     def step(self, count: int = 1) -> Stop:
         """`count` steps; fewer if a breakpoint, a trap that is waited for, or the end comes first."""
         self._interrupted.clear()
-        self._arm((), self.breakpoints.vectors())
         addresses = self.breakpoints.addresses()
+        self._arm(addresses, self.breakpoints.vectors())
         for n in range(count):
-            stop = self._classify(self._one(), frozenset(), frozenset())
+            stop = self._classify(self.machine.step(), frozenset(), frozenset())
             if stop is None and n + 1 < count and self.rip in addresses:
                 stop = self._at_address(frozenset())
             if stop is not None:
@@ -127,15 +127,17 @@ class Session:
 
     # ---- What a stop of the machine means -------------------------------------------------------------------------
 
-    def _one(self):
-        return self.machine.step()
-
     def _instructions(self) -> int:
         return sum(int(cpu.instructions) for cpu in self.machine.cpus)
 
-    def _arm(self, addresses: Iterable[int], vectors: Iterable[int]) -> None:
-        self.machine.set_breakpoints(addresses)
-        self.machine.intercept(vectors)
+    def _arm(self, addresses: set[int] | frozenset[int], vectors: set[int] | frozenset[int]) -> None:
+        """Tell the machine, if it is not what it knows: new breakpoints cost it its translated code."""
+        if addresses != self._armed_addresses:
+            self.machine.set_breakpoints(addresses)
+            self._armed_addresses = frozenset(addresses)
+        if vectors != self._armed_vectors:
+            self.machine.intercept(vectors)
+            self._armed_vectors = frozenset(vectors)
 
     def _adapt(self, seconds: float) -> None:
         factor = 2.0 if seconds < SLICE_SECONDS / 2 else SLICE_SECONDS / seconds
@@ -167,6 +169,8 @@ class Session:
             if not reasons and found.vector in traps:
                 reasons = (Reason("trap", text),)
             return Stop(self.position, reasons, **facts) if reasons else None
+        if kind in ("halt", "idle"):  # what could still wake it decides
+            kind = "idle" if any(int(cpu.eflags) & F_IF for cpu in self.machine.cpus) else "halt"
         where = self.symbols.near(self.rip) or ""
         place = f"{self.rip:#x} {where}".strip()
         text = {
@@ -174,7 +178,7 @@ class Session:
             "idle": f"idle at {place}: halted, and nothing is due",
             "shutdown": f"triple fault at {place}",
             "exit": f"the guest left with status {found.exit_code}",
-        }.get(kind, f"the machine cannot go on at {place}")
+        }.get(kind, f"the machine cannot go on at {place}: {found.text}")
         return Stop(self.position, (Reason(kind, text),), **facts)
 
     def _at_address(self, until: frozenset[int]) -> Stop | None:

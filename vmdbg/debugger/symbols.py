@@ -51,7 +51,7 @@ def read_symbols(path: Path) -> Symbols:
     from elftools.elf.elffile import ELFFile
     from elftools.elf.sections import SymbolTableSection
 
-    found = {}
+    found: dict[str, int] = {}
     try:
         for section in ELFFile(io.BytesIO(image)).iter_sections():
             if isinstance(section, SymbolTableSection):

@@ -151,7 +151,20 @@ def show_page(interpreter, text: str) -> list[str]:
     address = interpreter.address(text)
     if not registers.paging(session.cpu):
         return [f"paging is off: linear {address:x} is physical {address:x}"]
-    return [f"cr3 {int(session.cpu.cr3):x}", *(str(level) for level in session.machine.walk(session.cpu_index, address))]
+    physical, levels = session.machine.walk(session.cpu_index, address)
+    lines = [f"cr3 {int(session.cpu.cr3):x}"]
+    for name, at, entry in levels:
+        lines.append(f"{name:<5} at {at:x}: {entry:x}  {page_entry(entry)}")
+    return [*lines, f"linear {address:x} is physical {physical:x}" if physical is not None else f"linear {address:x}: page not present"]
+
+
+def page_entry(entry: int) -> str:
+    """The bits of a paging-structure entry (SDM vol. 3, 4.5) in words."""
+    if not entry & 1:
+        return "not present"
+    names = ["writable" if entry & 2 else "read-only", "user" if entry & 4 else "supervisor"]
+    names += [name for bit, name in ((0x20, "accessed"), (0x40, "dirty"), (1 << 63, "no-execute")) if entry & bit]
+    return " ".join(names)
 
 
 def show_symbols(interpreter, text: str) -> list[str]:

@@ -19,12 +19,28 @@ class Options:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """`data` at guest-physical `address`, followed by zeros up to `size` bytes."""
+
+    address: int
+    data: bytes
+    size: int
+
+
+@dataclass(frozen=True)
 class Guest:
-    """A guest in memory: `bits` is the mode it starts in (real, flat protected, long on an identity map)."""
+    """A guest to be put into memory: `bits` is the mode it starts in (real, flat protected, long on an identity map)."""
 
     path: Path
     format: str
     bits: int
-    entry: int  # linear
-    extents: tuple[tuple[int, int], ...]  # [first, end) of what was loaded, guest-physical
+    entry: int  # linear, and physical: there is no paging yet, or it is the identity
+    pieces: tuple[Piece, ...]
+    memory: int  # bytes
     boot_drive: int | None = None  # in DL, for a boot sector
+
+    def place(self, ram) -> None:
+        """Copy the pieces into `ram` (bytes)."""
+        for p in self.pieces:
+            ram[p.address : p.address + p.size] = 0
+            ram[p.address : p.address + len(p.data)] = bytearray(p.data)

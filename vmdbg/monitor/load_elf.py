@@ -4,8 +4,9 @@ ELF32 starts in flat 32-bit protected mode with paging off, ELF64 in long mode o
 """
 
 import io
+from pathlib import Path
 
-from vmdbg.monitor.guest import Guest, GuestError, Options
+from vmdbg.monitor.guest import Guest, GuestError, Options, Piece
 
 EM_386, EM_X86_64 = "EM_386", "EM_X86_64"
 
@@ -14,8 +15,8 @@ def is_elf(image: bytes) -> bool:
     return image[:4] == b"\x7fELF"
 
 
-def load_elf(ram, path, image: bytes, options: Options) -> Guest:
-    """Copy every PT_LOAD segment to p_paddr (memory beyond its bytes is 0); start at e_entry, or at `entry`."""
+def load_elf(path: Path, image: bytes, options: Options) -> Guest:
+    """Every PT_LOAD segment at p_paddr (memory beyond its bytes is 0); start at e_entry, or at `entry`."""
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
@@ -34,26 +35,22 @@ def load_elf(ram, path, image: bytes, options: Options) -> Guest:
         raise GuestError(f"{path}: an ELF file without loadable segments")
 
     bits = 64 if elf.elfclass == 64 else 32
-    extents = []
+    pieces = []
     for h in headers:
         first, size, data = h["p_paddr"], h["p_memsz"], image[h["p_offset"] : h["p_offset"] + h["p_filesz"]]
         if len(data) < h["p_filesz"]:
             raise GuestError(f"{path}: a truncated ELF file: the segment at {first:#x} ends beyond the end of the file")
         if h["p_filesz"] > size:
             raise GuestError(f"{path}: a damaged ELF file: the segment at {first:#x} is larger in the file than in memory")
-        if first + size > len(ram):
+        if first + size > options.memory:
             raise GuestError(
-                f"{path}: the segment {first:#x}-{first + size:#x} does not fit into {len(ram) >> 20} MiB of memory (--memory)"
+                f"{path}: the segment {first:#x}-{first + size:#x} does not fit into {options.memory >> 20} MiB of memory (--memory)"
             )
-        extents.append((first, first + size))
-    for h, (first, end) in zip(headers, extents):
-        ram[first:end] = 0
-        ram[first : first + h["p_filesz"]] = bytearray(image[h["p_offset"] : h["p_offset"] + h["p_filesz"]])
-
+        pieces.append(Piece(first, data, size))
     start = options.entry if options.entry is not None else physical_entry(entry, headers)
-    if not any(first <= start < end for first, end in extents):
+    if not any(p.address <= start < p.address + p.size for p in pieces):
         raise GuestError(f"{path}: entry {start:#x} is in none of the loaded segments")
-    return Guest(path, f"ELF{bits}", bits, start, tuple(extents))
+    return Guest(path, f"ELF{bits}", bits, start, tuple(pieces), options.memory)
 
 
 def physical_entry(entry: int, headers) -> int:

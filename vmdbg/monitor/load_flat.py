@@ -1,6 +1,8 @@
 """Flat images: bytes at an address.  A boot sector is one: 512 bytes or more whose first sector ends in 55 AA, at 7C00."""
 
-from vmdbg.monitor.guest import Guest, GuestError, Options
+from pathlib import Path
+
+from vmdbg.monitor.guest import Guest, GuestError, Options, Piece
 
 BOOT_SECTOR, SECTOR_SIZE, BOOT_DRIVE = 0x7C00, 512, 0x80
 MIB = 1 << 20
@@ -10,23 +12,21 @@ def is_boot_sector(image: bytes) -> bool:
     return len(image) >= SECTOR_SIZE and image[510:512] == b"\x55\xaa"
 
 
-def load_boot_sector(ram, path, image: bytes, options: Options) -> Guest:
+def load_boot_sector(path: Path, image: bytes, options: Options) -> Guest:
     """The first sector at 0000:7C00, as a BIOS leaves it (BIOS Boot Specification 1.01, 6.5.1)."""
-    ram[BOOT_SECTOR : BOOT_SECTOR + SECTOR_SIZE] = bytearray(image[:SECTOR_SIZE])
-    return Guest(path, "boot sector", 16, BOOT_SECTOR, ((BOOT_SECTOR, BOOT_SECTOR + SECTOR_SIZE),), BOOT_DRIVE)
+    return Guest(path, "boot sector", 16, BOOT_SECTOR, (Piece(BOOT_SECTOR, image[:SECTOR_SIZE], SECTOR_SIZE),), options.memory, BOOT_DRIVE)
 
 
-def load_flat(ram, path, image: bytes, options: Options) -> Guest:
+def load_flat(path: Path, image: bytes, options: Options) -> Guest:
     """The whole file at `load_address` (7C00 for 16 bits, else 1 MiB), started at `entry` (its first byte)."""
     bits = options.bits or 32
     first = options.load_address if options.load_address is not None else BOOT_SECTOR if bits == 16 else MIB
     entry = options.entry if options.entry is not None else first
     end = first + len(image)
-    if end > len(ram):
-        raise GuestError(f"{path}: {len(image):,} bytes at {first:#x} do not fit into {len(ram) >> 20} MiB of memory (--memory)")
+    if end > options.memory:
+        raise GuestError(f"{path}: {len(image):,} bytes at {first:#x} do not fit into {options.memory >> 20} MiB of memory (--memory)")
     if bits == 16 and entry > 0xFFFFF:
         raise GuestError(f"{path}: entry {entry:#x} is out of reach in real mode, which ends at 0xfffff")
-    if entry >= len(ram):
-        raise GuestError(f"{path}: entry {entry:#x} is outside the {len(ram) >> 20} MiB of memory (--memory)")
-    ram[first:end] = bytearray(image)
-    return Guest(path, "flat binary", bits, entry, ((first, end),))
+    if entry >= options.memory:
+        raise GuestError(f"{path}: entry {entry:#x} is outside the {options.memory >> 20} MiB of memory (--memory)")
+    return Guest(path, "flat binary", bits, entry, (Piece(first, image, len(image)),), options.memory)

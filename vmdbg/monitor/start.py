@@ -10,7 +10,7 @@ GDT and page tables of the last two are in the last pages of memory: guests may 
 import numpy as np
 
 from vmdbg.machine.state import CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, ES, F_IF, FS, GS, LDTR, RDX, RSP, SS, TR
-from vmdbg.monitor.guest import Guest, GuestError
+from vmdbg.monitor.guest import Guest
 
 IRET_SEGMENT, IRET_OFFSET, IRET = 0xF000, 0xFF53, 0xCF
 CODE_16, DATA_16 = 0x009B, 0x0093  # attributes: present, S, accessed; code readable, data writable
@@ -41,13 +41,14 @@ def real(cpu, ram: np.ndarray, guest: Guest) -> None:
     cpu.bits, cpu.stack_bits, cpu.cpl = 16, 16, 0
 
 
+def first_tables(memory: int) -> int:
+    """Where the first GDT and page tables lie: from here to the end of `memory` bytes."""
+    return memory - PAGE * (3 + MAPPED)
+
+
 def protected(cpu, ram: np.ndarray, guest: Guest) -> None:
     long = guest.bits == 64
-    tables = len(ram) - PAGE * (3 + MAPPED)
-    if any(end > tables for _, end in guest.extents):
-        raise GuestError(
-            f"{guest.path}: the last {(len(ram) - tables) >> 10} KiB of memory hold the first GDT and page tables: give it more (--memory)"
-        )
+    tables = first_tables(len(ram))
     ram[tables:] = 0
     gdt = tables
     ram[gdt : gdt + 8 * len(GDT)].view("<u8")[:] = GDT

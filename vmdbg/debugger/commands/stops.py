@@ -100,6 +100,13 @@ def tbreak(interpreter, text):
     return _address(interpreter, re.sub(r"\s+once\b", "", text), once=True)
 
 
+@command("toggle", "toggle [ADDRESS]", "delete the breakpoints at an address, or set one", complete=symbols)
+def toggle(interpreter, text):
+    address = interpreter.address(text) if text.strip() else interpreter.session.rip
+    new = interpreter.session.toggle(address)
+    return [f"breakpoint {new.describe()}" if new else f"no breakpoint at {address:#x} any more"]
+
+
 @command(
     "bp",
     "bp trap VECTORS [once] [count N] [if EXPRESSION]",

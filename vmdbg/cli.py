@@ -1,0 +1,285 @@
+"""The command line.  Everything heavy is imported by the command that needs it."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+import guests
+from vmdbg.monitor.guest import Guest, GuestError, Options
+
+USAGE_ERROR, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK = 2, 70, 72, 74, 76  # exit status
+SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s*([kKmMgG]?)(?:i?[bB])?$")
+UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
+
+app = App(
+    name="vmdbg",
+    help="A terminal debugger for whole x86 virtual machines.\n\nvmdbg GUEST opens one; without a guest, vmdbg lists those that ship.",
+    help_format="plaintext",
+    version_flags=["--version"],
+    result_action="return_value",
+)
+
+
+class UsageError(Exception):
+    """A sentence for the user; exit status 2."""
+
+
+def size(type_, tokens) -> int:
+    """'64M', '0x1000', '512k' in bytes."""
+    text = tokens[0].value
+    found = SIZE.match(text.strip())
+    if found is None:
+        raise ValueError(f"'{text}' is no size: expected bytes, or a number with K, M or G")
+    return int(found[1], 0 if found[1][:2].lower() == "0x" else 10) << UNITS[found[2].lower()]
+
+
+def number(type_, tokens) -> int:
+    """'0x7c00', '1000', '1_000_000'."""
+    text = tokens[0].value
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise ValueError(f"'{text}' is no number: expected decimal, or hexadecimal with 0x") from None
+
+
+Size = Annotated[int, Parameter(converter=size)]
+Number = Annotated[int | None, Parameter(converter=number)]
+Bits = Literal[16, 32, 64]
+
+
+def find_guest(name: str) -> Path:
+    """A file, or a shipped guest by its name."""
+    path = Path(name)
+    if not path.exists() and name in guests.shipped():
+        return guests.shipped()[name]
+    if not path.exists():
+        raise UsageError(f"{name}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
+    return path
+
+
+def load(name: str, memory: int, load_address: int | None, entry: int | None, bits: int | None) -> Guest:
+    """The guest that a command line means; what cannot be loaded is refused before anything is built or shown."""
+    for option, value in (("--load-address", load_address), ("--entry", entry)):
+        if value is not None and not 0 <= value < 1 << 52:
+            raise UsageError(f"{option} {value:#x}: expected a physical address, 0 or above")
+    from vmdbg.monitor.load import load_guest
+
+    return load_guest(find_guest(name), Options(memory & ~0xFFF, load_address, entry, bits))
+
+
+@app.default
+def debug(
+    guest: str | None = None,
+    *,
+    memory: Size = 64 << 20,
+    load_address: Number = None,
+    entry: Number = None,
+    bits: Bits | None = None,
+) -> int:
+    """Open a guest in the debugger; without one, list the guests that ship.
+
+    Parameters
+    ----------
+    guest
+        A boot sector, an ELF file or a flat binary; or the name of a shipped guest.
+    memory
+        Size of the guest's memory: 64M, 512K, 1G.
+    load_address
+        Where a flat binary goes: 7C00 for 16 bits, else 1 MiB.
+    entry
+        Where it starts: its first byte, or an ELF file's own entry.
+    bits
+        The mode a flat binary starts in: 16 real, 32 protected, 64 long.
+    """
+    if guest is None:
+        return list_guests()
+    found = load(guest, memory, load_address, entry, bits)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the debugger needs a terminal; without one: vmdbg run GUEST")
+    ensure_core()
+    from vmdbg.debugger.opening import open_bare
+    from vmdbg.ui.app import run as run_app
+
+    status, text = run_app(found.path.name, lambda: open_bare(found))
+    if text:
+        print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
+    return status
+
+
+def list_guests() -> int:
+    print("Shipped guests: vmdbg NAME opens one in the debugger, vmdbg run NAME runs it.\n")
+    for name in guests.shipped():
+        print(f"  {name:<12} {guests.about(name)}")
+    print("\nvmdbg --help says more.")
+    return 0
+
+
+@app.command
+def run(
+    guest: str,
+    *,
+    memory: Size = 64 << 20,
+    max_instructions: Number = None,
+    load_address: Number = None,
+    entry: Number = None,
+    bits: Bits | None = None,
+) -> int:
+    """Run a guest without a debugger: its serial port is standard output.
+
+    Exit status: what the guest wrote to port F4, times 2, plus 1; 0 powered off or idle; 2 usage; 70 triple fault;
+    72 halted for ever; 74 instruction limit; 76 interrupted.
+
+    Parameters
+    ----------
+    guest
+        A boot sector, an ELF file or a flat binary; or the name of a shipped guest.
+    memory
+        Size of the guest's memory: 64M, 512K, 1G.
+    max_instructions
+        Stop after this many instructions.
+    load_address
+        Where a flat binary goes: 7C00 for 16 bits, else 1 MiB.
+    entry
+        Where it starts: its first byte, or an ELF file's own entry.
+    bits
+        The mode a flat binary starts in: 16 real, 32 protected, 64 long.
+    """
+    found = load(guest, memory, load_address, entry, bits)
+    if max_instructions is not None and max_instructions < 1:
+        raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
+    ensure_core()
+    from vmdbg.debugger.headless import run_headless
+
+    return run_headless(found, max_instructions)
+
+
+@app.command
+def disasm(
+    file: str,
+    *,
+    bits: Bits | None = None,
+    address: Number = None,
+    att: bool = False,
+    section: str | None = None,
+) -> int:
+    """Disassemble a flat binary, or the code of an ELF file.
+
+    Parameters
+    ----------
+    file
+        The file; or the name of a shipped guest.
+    bits
+        16, 32 or 64: an ELF file knows it; a boot sector is 16, any other file 64.
+    address
+        Of the first byte of a flat binary: 7C00 for a boot sector, else 0.
+    att
+        AT&T syntax instead of Intel's.
+    section
+        Only this section of an ELF file.
+    """
+    from vmdbg.debugger.disassemble import disassemble
+
+    for line in disassemble(find_guest(file), bits, address, "att" if att else "intel", section):
+        print(line)
+    return 0
+
+
+@app.command
+def isa(mnemonic: str | None = None, *, sensitive: bool = False, cpuid: bool = False) -> int:
+    """The instruction set: one mnemonic's page, the sensitive instructions, or the CPU model.
+
+    Parameters
+    ----------
+    mnemonic
+        An instruction: ADD, popf, sgdt.
+    sensitive
+        The unprivileged sensitive instruction forms, with why.
+    cpuid
+        The CPU model: what CPUID says.
+    """
+    if (mnemonic is not None) + sensitive + cpuid != 1:
+        raise UsageError("isa: expected one of a mnemonic, --sensitive, --cpuid")
+    from importlib import import_module
+
+    if sensitive:
+        text = import_module("isa.sensitivity").report()
+    elif cpuid:
+        text = import_module("isa.pages").cpuid_page()
+    else:
+        text = import_module("isa.pages").page(mnemonic)
+        if text is None:
+            raise UsageError(f"isa: there is no instruction '{mnemonic}'")
+    print(text)
+    return 0
+
+
+@app.command
+def bench(*, json: bool = False) -> int:
+    """Measure the engine: alu, memory, fib, sys, single steps, start; Bochs and QEMU too, where they are installed.
+
+    Parameters
+    ----------
+    json
+        Figures as JSON.
+    """
+    ensure_core()
+    from importlib import import_module
+
+    return import_module("vmdbg.bench").main(json=json) or 0
+
+
+@app.command
+def build() -> int:
+    """Build the core now: otherwise the first run does it."""
+    from vmdbg.machine import core
+
+    if core.path().exists():
+        print(f"the core is built: {core.path()}")
+        return 0
+    ensure_core()
+    print(f"built: {core.path()}")
+    return 0
+
+
+def ensure_core() -> None:
+    """Build the core if there is none for these sources, with a progress bar where a terminal shows it."""
+    from vmdbg.machine import core
+
+    if core.path().exists():
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        print("vmdbg: building the core, once (a minute or two)", file=sys.stderr, flush=True)
+        core.build()
+        return
+    columns = (TextColumn("Building the core, once"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("starting", total=1)
+        core.build(lambda done, total, text: bar.update(task, completed=done, total=total, description=text))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line; its exit status.  Errors of input are one sentence on standard error, and status 2."""
+    try:
+        return app(arguments, exit_on_error=False, print_error=False) or 0
+    except (UsageError, GuestError) as e:
+        return fail(str(e))
+    except CycloptsError as e:
+        return fail(" ".join(str(e).split()))
+    except KeyboardInterrupt:
+        return USER_BREAK
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has had enough
+        return 0
+
+
+def fail(sentence: str) -> int:
+    print(f"vmdbg: {sentence}", file=sys.stderr)
+    return USAGE_ERROR

@@ -1,0 +1,49 @@
+"""A guest run to its end without an interface: serial port to standard output, exit status as the contract's section 7."""
+
+import signal
+import sys
+
+from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.session import Session
+from vmdbg.debugger.stop import Stop
+from vmdbg.monitor.guest import Guest
+
+POWERED_OFF, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK, ERROR = 0, 70, 72, 74, 76, 78
+STATUS = {"idle": POWERED_OFF, "shutdown": TRIPLE_FAULT, "halt": HALTED, "limit": LIMIT, "pause": USER_BREAK, "error": ERROR}
+
+
+def run_headless(guest: Guest, limit: int | None = None) -> int:
+    """Run until the guest ends, is idle, or `limit` instructions are done; the exit status.
+
+    An idle guest has ended: nothing is due, and nobody can give it input.
+    """
+    out = sys.stdout.buffer
+    session = open_bare(guest, lambda byte: out.write(bytes((byte,))))
+    session.between = out.flush
+    before = signal.signal(signal.SIGINT, lambda *_: session.interrupt())
+    try:
+        stop = session.run(limit)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        out.flush()
+    if not stop.has("exit") and not stop.has("idle"):
+        print(f"vmdbg: {stop.text}, after {stop.position:,} steps", file=sys.stderr)
+        if stop.has("shutdown"):
+            print("\n".join(where(session)), file=sys.stderr)
+    return status(stop)
+
+
+def status(stop: Stop) -> int:
+    """The exit status of a run that stopped so."""
+    if stop.exit_code is not None:
+        return stop.exit_code
+    return next(STATUS[r.kind] for r in stop.reasons if r.kind in STATUS)
+
+
+def where(session: Session) -> list[str]:
+    """The place of a triple fault: registers and the instruction."""
+    from vmdbg.debugger import views
+    from vmdbg.debugger.commands.interpreter import Interpreter
+
+    lines = session.listing.from_address(session.rip, 1)
+    return [*views.show_registers(Interpreter(session), ""), *(views.instruction(line, session.rip) for line in lines)]

@@ -1,0 +1,15 @@
+"""Opening a guest: machine -> monitor -> session."""
+
+from collections.abc import Callable
+
+from vmdbg.debugger.session import Session
+from vmdbg.debugger.symbols import read_symbols
+from vmdbg.monitor.bare import Bare
+from vmdbg.monitor.guest import Guest
+
+
+def open_bare(guest: Guest, serial: Callable[[int], object] | None = None) -> Session:
+    """A session over a bare PC with the guest loaded; `serial` gets every byte it sends."""
+    from vmdbg.machine.machine import Machine  # here, so that what can be refused without it is refused first
+
+    return Session(Bare(Machine(memory=guest.memory), guest, serial), read_symbols(guest.path))

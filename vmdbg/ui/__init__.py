@@ -1,0 +1,1 @@
+"""The Textual app: sees frozen snapshots, sends lines of commands; nothing here knows what an instruction means."""

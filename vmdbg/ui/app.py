@@ -1,0 +1,149 @@
+"""The app: panes over snapshots, keys that become lines of commands."""
+
+from collections.abc import Callable, Iterable
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.screen import Screen
+from textual.widgets import Footer, Tab, Tabs
+
+from vmdbg.debugger.commands.registry import COMMANDS
+from vmdbg.debugger.session import Session
+from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.ui.console import Console
+from vmdbg.ui.disassembly import Disassembly
+from vmdbg.ui.help import Help
+from vmdbg.ui.keys import GDB, Key
+from vmdbg.ui.output import Output
+from vmdbg.ui.prompt import Prompt
+from vmdbg.ui.protocol import Answered, Refused, Taken
+from vmdbg.ui.registers import Registers
+from vmdbg.ui.rings import Rings
+from vmdbg.ui.session_thread import SessionThread
+from vmdbg.ui.stack import Stack
+from vmdbg.ui.status import Status
+
+PANES = ("registers", "stack", "console", "output")  # that tabs choose from in a narrow terminal
+VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console)  # that follow the snapshots
+
+
+def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
+    """The bindings of a key map; a line of commands becomes the action `command`."""
+    return [
+        Binding(k.keys, f"command({k.does[2:]!r})" if k.does.startswith(": ") else k.does, k.label or k.help, show=bool(k.label), id=k.id)
+        for k in keys
+    ]
+
+
+class Debugger(App):
+    """`opening()` makes the session, in the session's own thread."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "vmdbg"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    BINDINGS = bindings(GDB)
+
+    def __init__(self, guest: str, opening: Callable[[], Session]):
+        super().__init__()
+        self.guest = guest
+        self.session_thread = SessionThread(opening, self.post_message)
+        self.snapshot: Snapshot | None = None
+        self.refusal: Refused | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Status(self.guest)
+        with Container(id="panes"):
+            yield Rings()
+            yield Disassembly()
+            yield Tabs(*(Tab(f"{n} {name}", id=f"tab-{name}") for n, name in enumerate(PANES, 1)), id="tabs")
+            yield Registers()
+            yield Stack()
+            yield Console()
+            yield Output()
+        yield Prompt(self.session_thread.complete)
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(Disassembly).focus()
+        self.action_pane(PANES[0])
+        self.session_thread.start()
+
+    def on_unmount(self) -> None:
+        self.session_thread.end()
+
+    # ---- From the session ---------------------------------------------------------------------------------------------
+
+    def on_taken(self, message: Taken) -> None:
+        self.snapshot = self.session_thread.seen()
+        for view in VIEWS:
+            self.query_one(view).update_from(self.snapshot)
+
+    def on_answered(self, message: Answered) -> None:
+        self.query_one(Output).add(message.line, message.answer, message.failed)
+        if message.failed:
+            self.notify(message.answer[0], severity="warning", markup=False)
+
+    def on_refused(self, message: Refused) -> None:
+        self.refusal = message
+        self.exit(return_code=message.status)
+
+    # ---- From the user ------------------------------------------------------------------------------------------------
+
+    def on_prompt_entered(self, message: Prompt.Entered) -> None:
+        self.action_command(message.line)
+
+    def on_disassembly_toggled(self) -> None:
+        self.action_toggle_breakpoint()
+
+    def on_tabs_tab_activated(self, message: Tabs.TabActivated) -> None:
+        if message.tab.id is not None:
+            self._choose(message.tab.id.removeprefix("tab-"))
+
+    def action_command(self, line: str) -> None:
+        if self.session_thread.busy:
+            self.notify("The machine is running: space pauses it", severity="warning")
+        else:
+            self.session_thread.submit(line)
+
+    def action_pause(self) -> None:
+        if self.session_thread.busy:
+            self.session_thread.pause()
+        else:
+            self.session_thread.submit("continue")
+
+    def action_toggle_breakpoint(self) -> None:
+        address = self.query_one(Disassembly).address
+        if address is not None:
+            self.action_command(f"toggle {address:#x}")
+
+    def action_prompt(self, beginning: str) -> None:
+        self.query_one(Prompt).open(beginning)
+
+    def action_console(self) -> None:
+        self.query_one(Console).turn()
+
+    def action_pane(self, name: str) -> None:
+        self.query_one(Tabs).active = f"tab-{name}"
+        self._choose(name)
+        if self.screen.has_class("-wide"):
+            self.query_one(f"#{name}").focus()
+
+    def _choose(self, name: str) -> None:
+        for each in PANES:
+            self.query_one(f"#{each}").set_class(each == name, "-chosen")
+
+    def action_help(self) -> None:
+        self.push_screen(Help(GDB))
+
+    def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        for c in COMMANDS.values():
+            yield SystemCommand(c.usage, c.help, lambda c=c: self.action_prompt(f"{c.name} "))
+
+
+def run(guest: str, opening: Callable[[], Session]) -> tuple[int, str]:
+    """Run the app until the user leaves; exit status, and a sentence if there was no session."""
+    app = Debugger(guest, opening)
+    app.run()
+    return app.return_code or 0, app.refusal.text if app.refusal else ""

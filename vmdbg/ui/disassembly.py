@@ -1,0 +1,100 @@
+"""The disassembly: lines that stay, a marker that moves, a cursor for breakpoints."""
+
+from textual import events
+from textual.binding import Binding
+from textual.message import Message
+
+from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.ui.pane import Pane, Part, Row
+
+CODE = 16  # characters of code bytes
+
+
+class Disassembly(Pane):
+    class Toggled(Message):
+        """The user clicked beside the line at the cursor: a breakpoint there, or none."""
+
+    BINDINGS = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+    ]
+
+    def __init__(self):
+        super().__init__(
+            "Disassembly",
+            "disassembly",
+            "Instructions; ▶ is next, ● a breakpoint (click or b), a remark says what the instruction may do to privilege",
+        )
+        self.cursor = 0  # a row
+        self.snapshot: Snapshot | None = None
+        self._addresses: list[int | None] = []
+        self._current = -1
+
+    @property
+    def address(self) -> int | None:
+        """The linear address at the cursor."""
+        return self._addresses[self.cursor] if 0 <= self.cursor < len(self._addresses) else None
+
+    def update_from(self, s: Snapshot) -> None:
+        if s.running:
+            self.border_subtitle = "running"
+            return
+        self.border_subtitle = ""
+        before, self.snapshot = self.snapshot, s
+        rows: list[Row] = []
+        self._addresses, self._current = [], -1
+        for line in s.lines:
+            if line.label:
+                rows.append(((f"  {line.label}:", "name"),))
+                self._addresses.append(line.address)
+            if line.address == s.rip:
+                self._current = len(rows)
+            rows.append(self._row(line, line.address == s.rip, line.address in s.breakpoints))
+            self._addresses.append(line.address)
+        if not rows:
+            rows = [((f"  no memory at {s.rip:#x}", "warning"),)]
+            self._addresses = [None]
+        self.show(rows)
+        if before is None or before.rip != s.rip or before.focus != s.focus or not 0 <= self.cursor < len(rows):
+            wanted = s.rip if s.focus is None else s.focus
+            self._move_to(max((n for n, a in enumerate(self._addresses) if a == wanted), default=0))
+
+    @staticmethod
+    def _row(line, current: bool, breakpoint: bool) -> Row:
+        code = line.code.hex()
+        code = code if len(code) <= CODE else code[: CODE - 1] + "…"
+        parts: list[Part] = [
+            ("●" if breakpoint else " ", "warning"),
+            ("▶" if current else " ", "changed"),
+            (f"{line.place}  ", "quiet"),
+            (f"{code:<{CODE}}  ", "quiet"),
+            (line.text, "strong" if current else ""),
+        ]
+        return [*parts, (f"   {line.note}", "changed")] if line.note else parts
+
+    def ground(self, y: int) -> str:
+        return "current" if y == self._current else "cursor" if y == self.cursor and self.has_focus else ""
+
+    def _move_to(self, y: int) -> None:
+        self.cursor = max(0, min(len(self.rows) - 1, y))
+        self.bring(self.cursor)
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        self._move_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self._move_to(self.cursor + by * max(1, self.scrollable_content_region.height - 1))
+
+    def on_click(self, event: events.Click) -> None:
+        at = event.get_content_offset(self)
+        if at is None:
+            return
+        y = at.y + int(self.scroll_offset.y)
+        if 0 <= y < len(self._addresses):
+            self.cursor = y
+            self.refresh()
+            if at.x < 2:
+                self.post_message(self.Toggled())

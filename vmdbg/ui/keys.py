@@ -1,0 +1,30 @@
+"""The key map as data (gdb's habit): an id, its keys, and the line of commands or the app's own action that it stands for."""
+
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    id: str
+    keys: str  # comma-separated
+    does: str  # ': line' is a line of commands, else an action of the app
+    label: str  # in the footer; '' is not shown there
+    help: str
+
+
+GDB = (
+    Key("step", "s,f7", ": stepi", "Step", "one step: an instruction, or the delivery of a trap"),
+    Key("over", "n,f8,f10", ": nexti", "Over", "one step, but calls, int and rep as a whole"),
+    Key("continue", "c,f5", ": continue", "Run", "run until something stops it"),
+    Key("pause", "space,f6", "pause", "Pause", "pause a running machine, run a paused one"),
+    Key("trap", "t", ": trap", "Trap", "run to the next trap: before it is delivered"),
+    Key("break", "b,f9", "toggle_breakpoint", "Break", "set or delete a breakpoint at the cursor of the disassembly"),
+    Key("goto", "g", "prompt('goto ')", "Go to", "show another place in the disassembly"),
+    Key("command", "colon", "prompt('')", "Command", "type a command: help lists them"),
+    Key("console", "o", "console", "", "console: screen or serial port"),
+    Key("pane_1", "1", "pane('registers')", "", "registers"),
+    Key("pane_2", "2", "pane('stack')", "", "stack"),
+    Key("pane_3", "3", "pane('console')", "", "console"),
+    Key("pane_4", "4", "pane('output')", "", "output of commands"),
+    Key("help", "question_mark,f1", "help", "Help", "keys and commands"),
+    Key("quit", "q", "quit", "Quit", "leave"),
+)

@@ -1,0 +1,66 @@
+"""A pane of lines, on the Line API: what every pane is made of."""
+
+from collections.abc import Sequence
+
+from rich.segment import Segment
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+Part = tuple[str, str]  # text, and a kind of KINDS or ''
+Row = Sequence[Part]
+KINDS = ("quiet", "strong", "changed", "current", "warning", "name", "cursor")
+
+
+class Pane(ScrollView, can_focus=True):
+    """Rows of parts; `show` replaces them.  Colours come from the theme, and never stand alone for a meaning."""
+
+    COMPONENT_CLASSES = {f"pane--{kind}" for kind in KINDS}
+    DEFAULT_CSS = """
+    Pane { border: round $panel-lighten-2; border-title-color: $text-muted; scrollbar-size: 0 1; height: 1fr; background: $surface; }
+    Pane:focus { border: round $accent; border-title-color: $accent; }
+    Pane > .pane--quiet { color: $text-muted; }
+    Pane > .pane--strong { text-style: bold; }
+    Pane > .pane--changed { color: $warning; text-style: bold; }
+    Pane > .pane--current { background: $primary; color: $text; text-style: bold; }
+    Pane > .pane--warning { color: $error; text-style: bold; }
+    Pane > .pane--name { color: $success; }
+    Pane > .pane--cursor { background: $boost; }
+    """
+
+    def __init__(self, title: str, id: str, help: str):
+        super().__init__(id=id)
+        self.border_title = title
+        self.tooltip = help
+        self.rows: Sequence[Row] = ()
+
+    def show(self, rows: Sequence[Row]) -> None:
+        if rows == self.rows:
+            return
+        self.rows = rows
+        self.virtual_size = Size(max((sum(len(text) for text, _ in row) for row in rows), default=0), len(rows))
+        self.refresh()
+
+    def bring(self, y: int) -> None:
+        """Make row y visible, with some rows around it."""
+        self.scroll_to_region(Region(0, max(0, y - 2), 1, 5), animate=False, force=True, x_axis=False)
+
+    def ground(self, y: int) -> str:
+        """The kind of a whole row's background."""
+        return ""
+
+    def render_line(self, y: int) -> Strip:
+        x, top = self.scroll_offset
+        y += top
+        width = self.scrollable_content_region.width
+        base = self.rich_style
+        if not 0 <= y < len(self.rows):
+            return Strip.blank(width, base)
+        ground = self.ground(y)
+        if ground:
+            base = base + self.get_component_rich_style(f"pane--{ground}")
+        segments = []
+        for text, kind in self.rows[y]:
+            style = base if not kind else base + self.get_component_rich_style(f"pane--{kind}", partial=True)
+            segments.append(Segment(text, style))
+        return Strip(segments).crop_extend(x, x + width, base)

@@ -1,0 +1,93 @@
+"""The thread that owns the session: takes lines of commands, posts snapshots that coalesce."""
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable
+
+from vmdbg.debugger.commands.interpreter import Interpreter
+from vmdbg.debugger.commands.registry import CommandError
+from vmdbg.debugger.session import Session
+from vmdbg.debugger.snapshot import Snapshot, Taker
+from vmdbg.monitor.guest import GuestError
+from vmdbg.ui.protocol import Answered, Refused, Taken
+
+PERIOD = 1 / 25  # seconds between snapshots while the machine runs
+
+
+class SessionThread(threading.Thread):
+    """`post(message)` is called from this thread; `submit` and `pause` from any."""
+
+    def __init__(self, opening: Callable[[], Session], post: Callable):
+        super().__init__(name="session", daemon=True)
+        self.opening, self.post = opening, post
+        self.interpreter: Interpreter | None = None
+        self.busy = False  # a command is running
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._unseen = threading.Event()  # a snapshot was posted that the app has not taken
+        self._latest: Snapshot | None = None
+        self._taken = 0.0
+
+    # ---- From the app's thread --------------------------------------------------------------------------------------
+
+    def submit(self, line: str) -> None:
+        self._lines.put(line)
+
+    def pause(self) -> None:
+        if self.interpreter is not None:
+            self.interpreter.session.interrupt()
+
+    def end(self) -> None:
+        """Stop the machine and the thread."""
+        self._lines.put(None)
+        self.pause()
+
+    def seen(self) -> Snapshot:
+        """The latest snapshot; another may be posted from now on."""
+        self._unseen.clear()
+        assert self._latest is not None
+        return self._latest
+
+    def complete(self, line: str) -> list[str]:
+        return self.interpreter.complete(line) if self.interpreter is not None else []
+
+    # ---- In this thread -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        try:
+            session = self.opening()
+            taker = Taker(session)
+            session.between = lambda: self._watch(taker)
+            self.interpreter = Interpreter(session)
+            self._show(taker.take())
+            while (line := self._lines.get()) is not None:
+                self.busy = True
+                answer = self._answer(line)
+                self.busy = False
+                self._show(taker.take())
+                self.post(answer)
+        except GuestError as e:
+            self.post(Refused(str(e), 2))
+        except Exception:
+            self.post(Refused(traceback.format_exc(), 70))
+
+    def _answer(self, line: str) -> Answered:
+        assert self.interpreter is not None
+        try:
+            return Answered(line, self.interpreter.execute(line))
+        except CommandError as e:
+            return Answered(line, [str(e)], failed=True)
+
+    def _watch(self, taker: Taker) -> None:
+        """Between two slices: a snapshot, if one is due and the app has taken the one before."""
+        now = time.perf_counter()
+        if now - self._taken >= PERIOD and not self._unseen.is_set():
+            self._taken = now
+            self._show(taker.take(running=True))
+
+    def _show(self, snapshot: Snapshot) -> None:
+        self._latest = snapshot
+        if not self._unseen.is_set():
+            self._unseen.set()
+            self.post(Taken(snapshot))

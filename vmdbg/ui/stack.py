@@ -1,0 +1,14 @@
+"""The top of the stack."""
+
+from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.ui.pane import Pane
+
+
+class Stack(Pane):
+    def __init__(self):
+        super().__init__("Stack", "stack", "Words from the stack pointer up, with the symbol that a word points at")
+
+    def update_from(self, s: Snapshot) -> None:
+        if s.running:
+            return
+        self.show([((f"{w.address & 0xFFFF:04x} ", "quiet"), (w.text, ""), (f" {w.symbol}" if w.symbol else "", "name")) for w in s.stack])
