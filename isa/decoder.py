@@ -9,8 +9,10 @@ The tables are made in isa/tables_flat.py.  Where CPUs differ, this is a current
 
 from isa.decoding import (
     BCST_SHIFT,
+    ABORT,
     ALL_DISTINCT,
     CR,
+    DR,
     DISP_SHIFT,
     ENTER,
     FACTS,
@@ -120,9 +122,11 @@ def gpr8(number, rex):
     return number
 
 
-def register(source, fixed, reg, rm, opcode, vvvv, is4, rex, r, x, b, r4):
+def register(source, fixed, reg, rm, opcode, vvvv, is4, rex, r, x, x4, b, r4):
     """The register number of an operand; NO_REGISTER if the encoding names none that exists."""
     if source == GPR_REG:
+        if r4 != 0:
+            return U64(NO_REGISTER)
         return reg | r << 3
     if source == GPR_RM:
         return rm | b << 3
@@ -135,7 +139,7 @@ def register(source, fixed, reg, rm, opcode, vvvv, is4, rex, r, x, b, r4):
     if source == VECTOR_REG:
         return reg | r << 3 | r4 << 4
     if source == VECTOR_RM:
-        return rm | b << 3 | x << 4
+        return rm | b << 3 | x4 << 4
     if source == VECTOR_VVVV:
         return vvvv
     if source == GPR_OPCODE:
@@ -152,7 +156,11 @@ def register(source, fixed, reg, rm, opcode, vvvv, is4, rex, r, x, b, r4):
         return is4 >> 4
     if source == MASK_RM:
         return rm
-    if source == CR:
+    if source == CR:  # CR0 CR2 CR3 CR4 CR8 exist
+        if U64(0x11D) >> (reg | r << 3) & 1 == 0:
+            return U64(NO_REGISTER)
+        return reg | r << 3
+    if source == DR:
         return reg | r << 3
     if source == MASK_REG:
         if r != 0 or r4 != 0:
@@ -277,6 +285,9 @@ def decode_into(t, code, limit, bits, ip, out):
             group = group + opmap
             byte = U64(text[at + size - 1])
             at = at + size
+    x4 = x  # in EVEX, X extends a vector register in r/m
+    if vector != 2:
+        x4 = U64(0)
     opcode = byte
     entry = group << 8 | opcode
     candidates = U64(words8(t.counts)[entry])
@@ -392,7 +403,7 @@ def decode_into(t, code, limit, bits, ip, out):
         size = U64(1)
         if kind == IMM16:
             size = U64(2)
-        elif kind == VALUE or kind == REL or kind == FAR:
+        elif kind == VALUE or kind == REL or kind == FAR or kind == ABORT:
             size = U64(2)
             if osel != 0:
                 size = U64(4)
@@ -418,6 +429,10 @@ def decode_into(t, code, limit, bits, ip, out):
             imm = imm & 0xFFFF
         elif kind == REL or kind == REL8:
             imm = (imm + ip + at) & width_mask(osize)
+        elif kind == ABORT:
+            imm = imm + ip + at
+            if not long:
+                imm = imm & 0xFFFFFFFF
         elif kind == MOFFS:
             disp = imm & width_mask(asize)
             imm = U64(0)
@@ -464,7 +479,7 @@ def decode_into(t, code, limit, bits, ip, out):
     while i < 4:
         source = U64(facts[SOURCES + i])
         if source != 0:
-            n = register(source, U64(facts[FIXED_AT + i]), reg, rm, opcode, v, is4, rex, r, x, b, r4)
+            n = register(source, U64(facts[FIXED_AT + i]), reg, rm, opcode, v, is4, rex, r, x, x4, b, r4)
             if n == NO_REGISTER:
                 return failed(out, U64(UNDEFINED))
             numbers = numbers | n << (i * 8)

@@ -1,6 +1,7 @@
 """The decoder's records and constants, and the flat tables made of the forms."""
 
 import math
+import re
 
 import numpy as np
 
@@ -26,13 +27,14 @@ LOCKABLE, VVVV_USED, VSIB = 1, 2, 4  # at FLAGS
 MASK_OK, ZEROING_OK, MASK_NEEDED, ALL_DISTINCT, FIRST_DISTINCT, NEEDS_SIB = 1, 2, 4, 8, 16, 32  # at FLAGS + 1
 
 # Kinds of immediates.  VALUE: 16 or 32 bits, sign-extended to the operand size; WHOLE: as wide as the operand.
-IMM8, SIGNED8, IMM16, VALUE, WHOLE, REL8, REL, FAR, ENTER, MOFFS = range(1, 11)
+# ABORT: where XBEGIN goes: as wide as the mode, whatever the operand size.
+IMM8, SIGNED8, IMM16, VALUE, WHOLE, REL8, REL, FAR, ENTER, MOFFS, ABORT = range(1, 12)
 
 # Where an operand's register number comes from.  LOW: three bits, no extension.
 (
     GPR_REG, GPR8_REG, GPR_RM, GPR8_RM, GPR_OPCODE, GPR8_OPCODE, FIXED, SEG_REG, SEG_REG_WRITTEN, CR, LOW_REG, LOW_RM,
-    VECTOR_REG, VECTOR_RM, VECTOR_VVVV, VVVV, IS4, MASK_REG, MASK_RM, MASK_VVVV, TILE_RM,
-) = range(1, 22)  # fmt: skip
+    VECTOR_REG, VECTOR_RM, VECTOR_VVVV, VVVV, IS4, MASK_REG, MASK_RM, MASK_VVVV, TILE_RM, DR,
+) = range(1, 23)  # fmt: skip
 
 
 class Decoded(Struct):
@@ -120,7 +122,7 @@ def _source(form, position, operand):
     if operand.kind in ("mm", "st"):
         return dict(reg=LOW_REG, rm=LOW_RM)[at], 0
     if operand.kind in ("cr", "dr"):
-        return CR, 0
+        return (CR if operand.kind == "cr" else DR), 0
     return 0, 0
 
 
@@ -133,7 +135,7 @@ def _immediate(form: Form) -> int:
         return ENTER
     operand, code = kinds[0]
     if operand.kind == "rel":
-        return REL8 if code == "Jb" else REL
+        return REL8 if code == "Jb" else ABORT if code == "Jx" else REL
     if operand.kind in ("far", "moffs"):
         return FAR if operand.kind == "far" else MOFFS
     return dict(Ib=IMM8, Ibs=SIGNED8, Iw=IMM16, Iz=VALUE, Iv=WHOLE).get(code, IMM8)
@@ -158,7 +160,7 @@ def _facts(form: Form, out) -> None:
         out[SOURCES + i], out[FIXED_AT + i] = _source(form, i, operand)
     for operand in form.operands:
         if operand.kind == "mem":
-            unit = [int(m[1:]) * 8 for m in operand.marks if m[0] == "n"] or [operand.bits]
+            unit = [int(m[1:]) * 8 for m in operand.marks if re.fullmatch(r"n\d+", m)] or [operand.bits]
             out[DISP_SHIFT] = int(math.log2(max(unit[0], 8) // 8))
             for mark in operand.marks:
                 if mark in ("b16", "b32", "b64"):
@@ -170,7 +172,7 @@ def _row_flags(row, encoding) -> int:
         HAS_DEFAULT64 * encoding.default64
         | HAS_FORCED64 * encoding.forced64
         | HAS_IGNORED_MOD * encoding.ignore_mod
-        | ROUNDING * ("{er}" in row.text)
+        | ROUNDING * ("{er}" in row.text or "{ner}" in row.text)
         | SUPPRESSING * ("{sae}" in row.text)
     )
 

@@ -115,7 +115,7 @@ def parse(row: Row) -> Encoding:
             key.demand(KEY_MOD3, 1, 0)
         elif any(re.match(r"[RUN](?!.*/)|KR|TM", t) for t in texts):
             key.demand(KEY_MOD3, 1, 1)
-    if length and space != "legacy" and not re.search(r"\{(er|sae)\}", row.text):
+    if length and space != "legacy" and not re.search(r"\{(n?er|sae)\}", row.text):
         key.demand(KEY_L, 2, (128, 256, 512).index(length))
     return Encoding(
         space, group, opcode, 8 if span8 else 1, modrm, key.mask, key.value, osize, length, "d64" in flags, "f64" in flags, "mod11" in flags

@@ -105,13 +105,21 @@ def records(code, *, bits: int, ip: int = 0, room: int | None = None) -> np.ndar
         raise ValueError(f"bits is 16, 32 or 64, not {bits}")
     if not len(data):
         return np.zeros(0, RECORD)
-    out = np.zeros(len(data) if room is None else room, RECORD)
+    out = np.empty(len(data) if room is None else room, RECORD)
     args = (TABLES.pointer.address, data.ctypes.data, len(data), bits, ip, out.ctypes.data, len(out))
     if _native is not None:
         n = _native(*(int(a) & 0xFFFFFFFFFFFFFFFF for a in args))
     else:
         n = decoder.decode_section(TABLES.pointer, *(U64(int(a)) for a in args[1:]))
     return out[: int(n)]
+
+
+def decode_many(codes: list[bytes], *, bits: int, ip: int = 0) -> np.ndarray:
+    """One record for each of many byte strings, each decoded by itself at `ip`; `reason` is set where there is no instruction."""
+    out = np.zeros(len(codes), RECORD)
+    for n, code in enumerate(codes):
+        out[n] = records(code[:15], bits=bits, ip=ip, room=1)[0]
+    return out
 
 
 def decode(code: bytes, *, bits: int, ip: int = 0) -> Instruction | None:

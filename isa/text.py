@@ -19,7 +19,9 @@ KEYWORDS = {
     256: "ymmword ptr ",
     512: "zmmword ptr ",
 }
+HIDDEN = frozenset("stos lods scas".split())  # the accumulator goes without saying
 STRING_OPS = frozenset("movs cmps stos lods scas ins outs".split())
+SIZE_LETTER = {8: "b", 16: "w", 32: "d", 64: "q"}
 ROUNDINGS = ("{rn-sae}", "{rd-sae}", "{ru-sae}", "{rz-sae}")
 
 
@@ -103,12 +105,10 @@ def _intel_memory(i, operand, keyword):
 
 def memory_keyword(i, operand) -> str:
     """`dword ptr ` and so on; nothing for blocks and for LEA."""
-    if operand.kind == "ea" or operand.code == "Msib":
+    if operand.kind == "ea" or operand.code in ("Ms", "Msib") or i.form.row.sem == "invlpg":
         return ""
     if operand.code == "Ma":
         return KEYWORDS[operand.bits]
-    if operand.code == "Ms":
-        return "tbyte ptr " if i.bits == 64 else "fword ptr "
     if i.vector & 4 and not i.vector & 8:
         for mark in operand.marks:
             if mark[0] == "b":
@@ -147,10 +147,6 @@ def intel_operand(i, position: int) -> str:
     which = operand.number if operand.source == "fixed" else i.numbers[position]
     if kind == "st" and operand.source == "fixed":
         return "st"
-    if "block" in operand.marks:
-        return register(kind, which & ~3, operand.bits) + "+3"
-    if "pair" in operand.marks:
-        which &= ~1
     return register(kind, which, operand.bits or i.asize) + masking(i, operand, position)
 
 
@@ -170,7 +166,8 @@ def rounding_text(i) -> str:
     """The rounding or suppress-all-exceptions decoration of an EVEX instruction."""
     if not i.vector & 8:
         return ""
-    return ROUNDINGS[i.vector & 3] if "{er}" in i.form.row.text else "{sae}"
+    text = i.form.row.text
+    return ROUNDINGS[i.vector & 3] if "{er}" in text else "{sae}" if "{sae}" in text else ""
 
 
 def string_mnemonic(i) -> str:
@@ -178,7 +175,7 @@ def string_mnemonic(i) -> str:
     memory = [o for o in i.form.operands if o.kind == "str"]
     if any(o.source == "si" and segment_shown(i, o) for o in memory) or i.asize != i.bits:
         return ""
-    return i.form.mnemonic.lower() + dict(zip((8, 16, 32, 64), "bwdq"))[memory[0].bits]
+    return i.form.mnemonic.lower() + SIZE_LETTER[memory[0].bits]
 
 
 def mnemonic(i) -> str:
@@ -187,7 +184,11 @@ def mnemonic(i) -> str:
     name = form.mnemonic.lower()
     if form.row.sem in ("push_seg", "pop_seg") or (form.row.sem == "push" and form.operands[0].kind == "imm"):
         if i.osize != i.bits:
-            return name + {16: "w", 32: "d", 64: "q"}[i.osize]
+            return name + SIZE_LETTER[i.osize]
+    if form.row.sem in ("lgdt", "lidt", "sgdt", "sidt") and i.bits != 64 and i.osize != i.bits:
+        return name + SIZE_LETTER[i.osize]
+    if form.row.sem.startswith("loop") and i.asize != i.bits:
+        return name + SIZE_LETTER[i.asize]
     return name
 
 
@@ -196,7 +197,12 @@ def intel(i) -> str:
     form = i.form
     if form.row.sem in STRING_OPS and (name := string_mnemonic(i)):
         return prefix_text(i) + name
-    operands = [intel_operand(i, n) for n in range(len(form.operands))]
+    if form.row.sem == "xlat" and (i.asize != i.bits or i.seg != 3 and not (i.bits == 64 and i.seg < 4)):
+        segment = f"{SEGMENTS[i.seg].lower()}:" if i.seg != 3 and not (i.bits == 64 and i.seg < 4) else ""
+        return f"xlat byte ptr {segment}[{gpr(3, i.asize)}]"
+    if form.row.sem in ("aam", "aad") and i.imm == 10:
+        return mnemonic(i)
+    operands = [intel_operand(i, n) for n in range(len(form.operands)) if not (form.row.sem in HIDDEN and form.operands[n].kind == "reg")]
     rounding = rounding_text(i)
     if rounding:
         at = max(n for n, o in enumerate(form.operands) if o.kind != "imm")

@@ -1,0 +1,94 @@
+"""Compares our decoder with iced-x86 on given bytes; streams of random bytes that reach every map."""
+
+import random
+import re
+import tomllib
+from collections import Counter
+from pathlib import Path
+
+from isa.instruction import Instruction, decode_many
+from tests.oracles import decoder_rules
+
+DIFFERENCES = tomllib.loads((Path(__file__).parent / "decoder_differences.toml").read_text())["difference"]
+PREFIXES = (0x66, 0x67, 0xF2, 0xF3, 0xF0, 0x2E, 0x26, 0x64, 0x48, 0x4F, 0x41)
+ESCAPES = [bytes.fromhex(p + m) for p in ("", "66", "f3", "f2", "48", "6648") for m in ("0f", "0f38", "0f3a", "0f01", "0fae", "0fc7")]
+
+
+def accepted(bits: int, name: str, ours: str) -> bool:
+    """Whether the file of differences has this one."""
+    for row in DIFFERENCES:
+        if bits in row.get("bits", (16, 32, 64)) and re.search(row.get("iced", "$^"), name) and not ours:
+            return True
+        if "ours" in row and bits in row.get("bits", (16, 32, 64)) and re.search(row["ours"], ours):
+            return True
+    return False
+
+
+def uniform(seed: int, n: int):
+    """n random strings of 15 bytes."""
+    r = random.Random(seed)
+    return [r.randbytes(15) for _ in range(n)]
+
+
+def aimed(seed: int, n: int, bits: int):
+    """n random strings that begin with prefixes, escapes, VEX and EVEX more often than chance would."""
+    r = random.Random(seed)
+    out = []
+    for _ in range(n):
+        body, kind = r.randbytes(15), r.randrange(4)
+        if kind == 0:
+            head = bytes(r.choice(PREFIXES) for _ in range(r.randrange(1, 5)))
+        elif kind == 1:
+            head = r.choice(ESCAPES)
+        elif kind == 2:
+            head = b"\xc5" if r.random() < 0.3 else bytes((0xC4, r.choice((0xE0, 0xC0, 0, 0x60)) | r.choice((1, 2, 3))))
+            body = bytes((body[0] | (0x78 if r.random() < 0.5 else 0),)) + body[1:]
+        else:
+            p0 = body[0] & 0xF0 | r.choice((1, 2, 3, 5, 6))
+            p1 = body[1] | 4 | (0x78 if r.random() < 0.5 else 0)
+            p2 = (body[2] | (8 if r.random() < 0.7 else 0)) & (0x7F if r.random() < 0.7 else 0xFF) & (0xF8 if r.random() < 0.5 else 0xFF)
+            head, body = bytes((0x62, p0, p1, p2)), body[3:]
+        code = head + body
+        if bits != 64 and code[0] in (0xC4, 0xC5, 0x62):
+            code = code[:1] + bytes((code[1] | 0xC0,)) + code[2:]
+        out.append(code[:15])
+    return out
+
+
+class Report:
+    """What a comparison found: counts and one example of each kind."""
+
+    def __init__(self):
+        self.total = self.valid = self.accepted = 0
+        self.lengths, self.texts, self.examples = Counter(), Counter(), {}
+
+    def __str__(self):
+        lines = [f"{self.total} strings, {self.valid} valid in both, {self.accepted} accepted differences"]
+        for what, counter in (("length", self.lengths), ("text", self.texts)):
+            lines += [f"{what} {n}x {key}: {self.examples[what, key]}" for key, n in counter.most_common(20)]
+        return "\n".join(lines)
+
+
+def compare(codes: list[bytes], bits: int, ip: int = 0x1000, texts: bool = True) -> Report:
+    """Decode every string with both; the text is compared where both see an instruction."""
+    report, form = Report(), decoder_rules.formatter()
+    for code, record in zip(codes, decode_many(codes, bits=bits, ip=ip)):
+        length, name, theirs = decoder_rules.iced(code, bits, ip)
+        ours = 0 if record["reason"] else int(record["length"])
+        report.total += 1
+        if ours != length:
+            own = Instruction(record, ip).form.name if ours else ""
+            if accepted(bits, name if length else "", own):
+                report.accepted += 1
+            else:
+                key = name if length else f"only ours: {own}"
+                report.lengths[key] += 1
+                report.examples.setdefault(("length", key), (code.hex(), length, ours, form.format(theirs)))
+        elif length:
+            report.valid += 1
+            if texts:
+                mine, other = str(Instruction(record, ip)), form.format(theirs)
+                if mine != other and decoder_rules.normal(mine) != decoder_rules.normal(other):
+                    report.texts[name] += 1
+                    report.examples.setdefault(("text", name), (code.hex(), other, mine))
+    return report
