@@ -29,7 +29,8 @@ from vmdbg.machine.softfloat.extended import extract, f80_unpack, remainder, sca
 from vmdbg.machine.softfloat.single import f32_unpack
 from vmdbg.machine.state import NEXT
 
-ADD, SUB, MUL, DIV = range(4)
+ADD, SUB, MUL, DIV = range(4)  # operations, as U32
+REVERSED, POPPING = 4, 8  # or-ed to them: operands in each other's place; pop afterwards
 
 
 def unpack_register(cpu, i):
@@ -85,163 +86,164 @@ def compute(cpu, op, dst, ka, sa, ea, ma, kb, sb, eb, mb):
     elif op == DIV:
         s, e, m, flags = div(U32(F80), ka, sa, ea, ma, kb, sb, eb, mb, mode)
     else:
-        s, e, m, flags = add(U32(F80), ka, sa, ea, ma, kb, sb, eb, mb, U32(op), mode)
+        s, e, m, flags = add(U32(F80), ka, sa, ea, ma, kb, sb, eb, mb, op, mode)
     return store_result(cpu, dst, s, e, m, flags)
 
 
 @outlined
-def with_number(cpu, op, reverse, kb, sb, eb, mb):
-    """ST(0) = ST(0) op b, or b op ST(0) where reverse (bool)."""
+def with_number(cpu, op, kb, sb, eb, mb):
+    """ST(0) = ST(0) op b."""
     if is_empty(cpu, U32(0)):
         if not stack_underflow(cpu):
             set_indefinite(cpu, U32(0))
     else:
         ka, sa, ea, ma = unpack_register(cpu, U32(0))
-        if reverse:
-            compute(cpu, op, U32(0), kb, sb, eb, mb, ka, sa, ea, ma)
+        if (op & REVERSED) != 0:
+            compute(cpu, op & 3, U32(0), kb, sb, eb, mb, ka, sa, ea, ma)
         else:
-            compute(cpu, op, U32(0), ka, sa, ea, ma, kb, sb, eb, mb)
+            compute(cpu, op & 3, U32(0), ka, sa, ea, ma, kb, sb, eb, mb)
 
 
 @outlined
-def with_register(cpu, op, reverse, dst, src, pops):
-    """ST(dst) = ST(dst) op ST(src), or ST(src) op ST(dst) where reverse; then pop where `pops` (bools)."""
+def with_register(cpu, op, dst, src):
+    """ST(dst) = ST(dst) op ST(src)."""
     done = False
     if is_empty(cpu, dst) | is_empty(cpu, src):
         if not stack_underflow(cpu):
             set_indefinite(cpu, dst)
             done = True
     else:
+        reverse = (op & REVERSED) != 0
         ka, sa, ea, ma = unpack_register(cpu, src if reverse else dst)
         kb, sb, eb, mb = unpack_register(cpu, dst if reverse else src)
-        done = compute(cpu, op, dst, ka, sa, ea, ma, kb, sb, eb, mb)
-    if done & pops:
+        done = compute(cpu, op & 3, dst, ka, sa, ea, ma, kb, sb, eb, mb)
+    if done & ((op & POPPING) != 0):
         pop_st(cpu)
 
 
-def memory_operation(cpu, u, op, reverse, src):
+def memory_operation(cpu, u, op, src):
     """FADD m32 and kin."""
     status = begin_memory(cpu, u)
     if status != NEXT:
         return status
     k, s, e, m = unpack_float(src.value)
-    with_number(cpu, U32(op), reverse, k, s, e, m)
+    with_number(cpu, op, k, s, e, m)
     return NEXT
 
 
-def integer_operation(cpu, u, op, reverse, src):
+def integer_operation(cpu, u, op, src):
     """FIADD m16 and kin."""
     status = begin_memory(cpu, u)
     if status != NEXT:
         return status
     k, s, e, m = unpack_integer(src.value)
-    with_number(cpu, U32(op), reverse, k, s, e, m)
+    with_number(cpu, op, k, s, e, m)
     return NEXT
 
 
-def register_operation(cpu, u, op, reverse, dst, src, pops):
+def register_operation(cpu, u, op, dst, src):
     """FADD ST(i), ST and kin."""
     status = begin(cpu, u)
     if status != NEXT:
         return status
-    with_register(cpu, U32(op), reverse, U32(dst.value), U32(src.value), pops)
+    with_register(cpu, op, U32(dst.value), U32(src.value))
     return NEXT
 
 
 def fadd(cpu, u, src):
-    return memory_operation(cpu, u, ADD, False, src)
+    return memory_operation(cpu, u, U32(ADD), src)
 
 
 def fiadd(cpu, u, src):
-    return integer_operation(cpu, u, ADD, False, src)
+    return integer_operation(cpu, u, U32(ADD), src)
 
 
 def fadd_st(cpu, u, dst, src):
-    return register_operation(cpu, u, ADD, False, dst, src, False)
+    return register_operation(cpu, u, U32(ADD), dst, src)
 
 
 def faddp(cpu, u, dst, src):
-    return register_operation(cpu, u, ADD, False, dst, src, True)
+    return register_operation(cpu, u, U32(ADD | POPPING), dst, src)
 
 
 def fmul(cpu, u, src):
-    return memory_operation(cpu, u, MUL, False, src)
+    return memory_operation(cpu, u, U32(MUL), src)
 
 
 def fimul(cpu, u, src):
-    return integer_operation(cpu, u, MUL, False, src)
+    return integer_operation(cpu, u, U32(MUL), src)
 
 
 def fmul_st(cpu, u, dst, src):
-    return register_operation(cpu, u, MUL, False, dst, src, False)
+    return register_operation(cpu, u, U32(MUL), dst, src)
 
 
 def fmulp(cpu, u, dst, src):
-    return register_operation(cpu, u, MUL, False, dst, src, True)
+    return register_operation(cpu, u, U32(MUL | POPPING), dst, src)
 
 
 def fsub(cpu, u, src):
-    return memory_operation(cpu, u, SUB, False, src)
+    return memory_operation(cpu, u, U32(SUB), src)
 
 
 def fisub(cpu, u, src):
-    return integer_operation(cpu, u, SUB, False, src)
+    return integer_operation(cpu, u, U32(SUB), src)
 
 
 def fsub_st(cpu, u, dst, src):
-    return register_operation(cpu, u, SUB, False, dst, src, False)
+    return register_operation(cpu, u, U32(SUB), dst, src)
 
 
 def fsubp(cpu, u, dst, src):
-    return register_operation(cpu, u, SUB, False, dst, src, True)
+    return register_operation(cpu, u, U32(SUB | POPPING), dst, src)
 
 
 def fsubr(cpu, u, src):
-    return memory_operation(cpu, u, SUB, True, src)
+    return memory_operation(cpu, u, U32(SUB | REVERSED), src)
 
 
 def fisubr(cpu, u, src):
-    return integer_operation(cpu, u, SUB, True, src)
+    return integer_operation(cpu, u, U32(SUB | REVERSED), src)
 
 
 def fsubr_st(cpu, u, dst, src):
-    return register_operation(cpu, u, SUB, True, dst, src, False)
+    return register_operation(cpu, u, U32(SUB | REVERSED), dst, src)
 
 
 def fsubrp(cpu, u, dst, src):
-    return register_operation(cpu, u, SUB, True, dst, src, True)
+    return register_operation(cpu, u, U32(SUB | REVERSED | POPPING), dst, src)
 
 
 def fdiv(cpu, u, src):
-    return memory_operation(cpu, u, DIV, False, src)
+    return memory_operation(cpu, u, U32(DIV), src)
 
 
 def fidiv(cpu, u, src):
-    return integer_operation(cpu, u, DIV, False, src)
+    return integer_operation(cpu, u, U32(DIV), src)
 
 
 def fdiv_st(cpu, u, dst, src):
-    return register_operation(cpu, u, DIV, False, dst, src, False)
+    return register_operation(cpu, u, U32(DIV), dst, src)
 
 
 def fdivp(cpu, u, dst, src):
-    return register_operation(cpu, u, DIV, False, dst, src, True)
+    return register_operation(cpu, u, U32(DIV | POPPING), dst, src)
 
 
 def fdivr(cpu, u, src):
-    return memory_operation(cpu, u, DIV, True, src)
+    return memory_operation(cpu, u, U32(DIV | REVERSED), src)
 
 
 def fidivr(cpu, u, src):
-    return integer_operation(cpu, u, DIV, True, src)
+    return integer_operation(cpu, u, U32(DIV | REVERSED), src)
 
 
 def fdivr_st(cpu, u, dst, src):
-    return register_operation(cpu, u, DIV, True, dst, src, False)
+    return register_operation(cpu, u, U32(DIV | REVERSED), dst, src)
 
 
 def fdivrp(cpu, u, dst, src):
-    return register_operation(cpu, u, DIV, True, dst, src, True)
+    return register_operation(cpu, u, U32(DIV | REVERSED | POPPING), dst, src)
 
 
 # ---- functions of ST(0)
@@ -358,7 +360,7 @@ def remainder_top(cpu, nearest):
     else:
         ka, sa, ea, ma = unpack_register(cpu, U32(0))
         kb, sb, eb, mb = unpack_register(cpu, U32(1))
-        s, e, m, flags, q, complete = remainder(ka, sa, ea, ma, kb, sb, eb, mb, nearest, full_mode_of(cpu))
+        s, e, m, flags, q, complete = remainder(ka, sa, ea, ma, kb, sb, eb, mb, nearest != 0, full_mode_of(cpu))
         if store_result(cpu, U32(0), s, e, m, flags):
             if not complete:
                 cpu.fsw = (cpu.fsw & ~U16(CONDITIONS)) | C2
@@ -370,12 +372,12 @@ def remainder_top(cpu, nearest):
 def fprem(cpu, u):
     status = begin(cpu, u)
     if status == NEXT:
-        remainder_top(cpu, False)
+        remainder_top(cpu, U32(0))
     return status
 
 
 def fprem1(cpu, u):
     status = begin(cpu, u)
     if status == NEXT:
-        remainder_top(cpu, True)
+        remainder_top(cpu, U32(1))
     return status

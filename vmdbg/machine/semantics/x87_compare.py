@@ -26,12 +26,15 @@ from vmdbg.machine.softfloat.arithmetic import EQUAL, LESS, UNORDERED, compare
 from vmdbg.machine.softfloat.core import DENORMAL, INFINITY, QNAN, UNSUPPORTED, ZERO
 from vmdbg.machine.state import NEXT
 
+# `how` (U32) to compare: how many pops, and whether a QNaN is invalid
+POPS, SIGNALS = 3, 4
+
 
 @outlined
-def relate(cpu, kb, sb, eb, mb, signals):
+def relate(cpu, kb, sb, eb, mb, how):
     """ST(0) against b, exceptions settled -> (relation, whether an unmasked exception forbids to report it)."""
     ka, sa, ea, ma = unpack_register(cpu, U32(0))
-    relation, flags = compare(ka, sa, ea, ma, kb, sb, eb, mb, signals)
+    relation, flags = compare(ka, sa, ea, ma, kb, sb, eb, mb, (how & SIGNALS) != 0)
     return relation, settle(cpu, flags)
 
 
@@ -48,45 +51,45 @@ def set_conditions(cpu, relation):
 
 
 @outlined
-def compare_number(cpu, kb, sb, eb, mb, signals, pops):
-    """C3, C2, C0 of ST(0) against b; then `pops` (U32) pops."""
+def compare_number(cpu, kb, sb, eb, mb, how):
+    """C3, C2, C0 of ST(0) against b; then the pops that `how` has."""
     relation = U32(UNORDERED)
     if is_empty(cpu, U32(0)):
         forbidden = stack_underflow(cpu)
     else:
-        relation, forbidden = relate(cpu, kb, sb, eb, mb, signals)
+        relation, forbidden = relate(cpu, kb, sb, eb, mb, how)
     set_conditions(cpu, relation)
     if not forbidden:
-        n = pops
+        n = how & POPS
         while n != 0:
             pop_st(cpu)
             n = n - 1
 
 
 @outlined
-def compare_register(cpu, i, signals, pops):
-    """C3, C2, C0 of ST(0) against ST(i); then `pops` (U32) pops."""
+def compare_register(cpu, i, how):
+    """C3, C2, C0 of ST(0) against ST(i); then the pops that `how` has."""
     if is_empty(cpu, U32(0)) | is_empty(cpu, i):
         set_conditions(cpu, U32(UNORDERED))
         if not stack_underflow(cpu):
-            n = pops
+            n = how & POPS
             while n != 0:
                 pop_st(cpu)
                 n = n - 1
     else:
         kb, sb, eb, mb = unpack_register(cpu, i)
-        compare_number(cpu, kb, sb, eb, mb, signals, pops)
+        compare_number(cpu, kb, sb, eb, mb, how)
 
 
 @outlined
-def compare_flags(cpu, i, signals, pops):
-    """ZF, PF, CF of ST(0) against ST(i), OF, SF, AF cleared; then pop where `pops` (bool)."""
+def compare_flags(cpu, i, how):
+    """ZF, PF, CF of ST(0) against ST(i), OF, SF, AF cleared; then the pop that `how` has."""
     relation = U32(UNORDERED)
     if is_empty(cpu, U32(0)) | is_empty(cpu, i):
         forbidden = stack_underflow(cpu)
     else:
         kb, sb, eb, mb = unpack_register(cpu, i)
-        relation, forbidden = relate(cpu, kb, sb, eb, mb, signals)
+        relation, forbidden = relate(cpu, kb, sb, eb, mb, how)
     flags = U64(0)
     if relation == EQUAL:
         flags = U64(0x40)
@@ -95,102 +98,102 @@ def compare_flags(cpu, i, signals, pops):
     elif relation == UNORDERED:
         flags = U64(0x45)
     set_status(cpu, flags)
-    if pops & (not forbidden):
+    if ((how & POPS) != 0) & (not forbidden):
         pop_st(cpu)
 
 
-def memory_compare(cpu, u, src, pops):
+def memory_compare(cpu, u, src, how):
     status = begin_memory(cpu, u)
     if status != NEXT:
         return status
     k, s, e, m = unpack_float(src.value)
-    compare_number(cpu, k, s, e, m, True, U32(pops))
+    compare_number(cpu, k, s, e, m, how)
     return NEXT
 
 
-def integer_compare(cpu, u, src, pops):
+def integer_compare(cpu, u, src, how):
     status = begin_memory(cpu, u)
     if status != NEXT:
         return status
     k, s, e, m = unpack_integer(src.value)
-    compare_number(cpu, k, s, e, m, True, U32(pops))
+    compare_number(cpu, k, s, e, m, how)
     return NEXT
 
 
-def register_compare(cpu, u, i, signals, pops):
+def register_compare(cpu, u, i, how):
     status = begin(cpu, u)
     if status == NEXT:
-        compare_register(cpu, i, signals, U32(pops))
+        compare_register(cpu, i, how)
     return status
 
 
-def flag_compare(cpu, u, i, signals, pops):
+def flag_compare(cpu, u, i, how):
     status = begin(cpu, u)
     if status == NEXT:
-        compare_flags(cpu, U32(i), signals, pops)
+        compare_flags(cpu, i, how)
     return status
 
 
 def fcom(cpu, u, src):
-    return memory_compare(cpu, u, src, 0)
+    return memory_compare(cpu, u, src, U32(SIGNALS))
 
 
 def fcomp(cpu, u, src):
-    return memory_compare(cpu, u, src, 1)
+    return memory_compare(cpu, u, src, U32(SIGNALS | 1))
 
 
 def ficom(cpu, u, src):
-    return integer_compare(cpu, u, src, 0)
+    return integer_compare(cpu, u, src, U32(SIGNALS))
 
 
 def ficomp(cpu, u, src):
-    return integer_compare(cpu, u, src, 1)
+    return integer_compare(cpu, u, src, U32(SIGNALS | 1))
 
 
 def fcom_st(cpu, u, src):
-    return register_compare(cpu, u, U32(src.value), True, 0)
+    return register_compare(cpu, u, U32(src.value), U32(SIGNALS))
 
 
 def fcomp_st(cpu, u, src):
-    return register_compare(cpu, u, U32(src.value), True, 1)
+    return register_compare(cpu, u, U32(src.value), U32(SIGNALS | 1))
 
 
 def fcompp(cpu, u):
-    return register_compare(cpu, u, U32(1), True, 2)
+    return register_compare(cpu, u, U32(1), U32(SIGNALS | 2))
 
 
 def fucom(cpu, u, src):
-    return register_compare(cpu, u, U32(src.value), False, 0)
+    return register_compare(cpu, u, U32(src.value), U32(0))
 
 
 def fucomp(cpu, u, src):
-    return register_compare(cpu, u, U32(src.value), False, 1)
+    return register_compare(cpu, u, U32(src.value), U32(1))
 
 
 def fucompp(cpu, u):
-    return register_compare(cpu, u, U32(1), False, 2)
+    return register_compare(cpu, u, U32(1), U32(2))
 
 
 def fcomi(cpu, u, dst, src):
-    return flag_compare(cpu, u, src.value, True, False)
+    return flag_compare(cpu, u, U32(src.value), U32(SIGNALS))
 
 
 def fcomip(cpu, u, dst, src):
-    return flag_compare(cpu, u, src.value, True, True)
+    return flag_compare(cpu, u, U32(src.value), U32(SIGNALS | 1))
 
 
 def fucomi(cpu, u, dst, src):
-    return flag_compare(cpu, u, src.value, False, False)
+    return flag_compare(cpu, u, U32(src.value), U32(0))
 
 
 def fucomip(cpu, u, dst, src):
-    return flag_compare(cpu, u, src.value, False, True)
+    return flag_compare(cpu, u, U32(src.value), U32(1))
 
 
 def ftst(cpu, u):
     status = begin(cpu, u)
     if status == NEXT:
-        compare_number(cpu, U32(ZERO), U32(0), U32(0), U64(0), True, U32(0))
+        compare_number(cpu, U32(ZERO), U32(0), U32(0), U64(0), U32(SIGNALS))
     return status
 
 

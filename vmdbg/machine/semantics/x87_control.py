@@ -199,10 +199,10 @@ def read_word(u, host, i):
 
 def load_environment(cpu, u, host):
     """Read the seven words into the state."""
-    ip = read_word(u, host, 3)
-    cs = read_word(u, host, 4)
-    dp = read_word(u, host, 5)
-    ds = read_word(u, host, 6)
+    ip = read_word(u, host, U32(3))
+    cs = read_word(u, host, U32(4))
+    dp = read_word(u, host, U32(5))
+    ds = read_word(u, host, U32(6))
     if protected(cpu):
         cpu.fip, cpu.fdp = U64(ip), U64(dp)
         cpu.fop = U16(0) if u.osize == 16 else U16(cs >> 16) & 0x7FF
@@ -211,9 +211,9 @@ def load_environment(cpu, u, host):
         cpu.fdp = U64((dp & 0xFFFF) | ((ds & 0x0FFFF000) << 4))
         cpu.fop = U16(cs) & 0x7FF
     cpu.fcs, cpu.fds = U16(0), U16(0)
-    cpu.fsw = U16(read_word(u, host, 1))
-    set_tags(cpu, U16(read_word(u, host, 2)))
-    set_control(cpu, U16(read_word(u, host, 0)))
+    cpu.fsw = U16(read_word(u, host, U32(1)))
+    set_tags(cpu, U16(read_word(u, host, U32(2))))
+    set_control(cpu, U16(read_word(u, host, U32(0))))
 
 
 def pair(cpu, u, offset, n, write):

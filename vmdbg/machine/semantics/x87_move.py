@@ -34,6 +34,7 @@ from vmdbg.machine.softfloat.extended import from_decimal, to_decimal
 from vmdbg.machine.softfloat.single import f32_pack
 from vmdbg.machine.state import FAULT, NEXT
 
+POPS, CHOPS = 1, 2  # how (U32) to store: pop afterwards; towards zero
 F32_INDEFINITE, F64_INDEFINITE = 0xFFC00000, 0xFFF8000000000000
 
 
@@ -165,24 +166,24 @@ def narrow(cpu, fmt):
     return raw, stored
 
 
-def store_float(cpu, u, dst, pops):
+def store_float(cpu, u, dst, how):
     status = begin_memory(cpu, u)
     if status != NEXT:
         return status
     raw, stored = narrow(cpu, U32(F32) if dst.value.bits == 32 else U32(F64))
     if stored:
         dst.value = like(dst.value, raw)
-        if pops:
+        if (how & POPS) != 0:
             pop_st(cpu)
     return NEXT
 
 
 def fst(cpu, u, dst):
-    return store_float(cpu, u, dst, False)
+    return store_float(cpu, u, dst, U32(0))
 
 
 def fstp(cpu, u, dst):
-    return store_float(cpu, u, dst, True)
+    return store_float(cpu, u, dst, U32(POPS))
 
 
 @outlined
@@ -211,8 +212,8 @@ def fstp80(cpu, u, dst):
 
 
 @outlined
-def copy_top(cpu, i, pops):
-    """ST(i) = ST(0), then pop where `pops`."""
+def copy_top(cpu, i, how):
+    """ST(i) = ST(0), then pop where `how` has POPS."""
     if is_empty(cpu, U32(0)):
         if stack_underflow(cpu):
             return False
@@ -220,7 +221,7 @@ def copy_top(cpu, i, pops):
     else:
         cpu.fsw = cpu.fsw & ~U16(C1)
         set_register(cpu, i, significand(cpu, U32(0)), sign_exponent(cpu, U32(0)))
-    if pops:
+    if (how & POPS) != 0:
         pop_st(cpu)
     return True
 
@@ -228,14 +229,14 @@ def copy_top(cpu, i, pops):
 def fst_st(cpu, u, dst):
     status = begin(cpu, u)
     if status == NEXT:
-        copy_top(cpu, U32(dst.value), False)
+        copy_top(cpu, U32(dst.value), U32(0))
     return status
 
 
 def fstp_st(cpu, u, dst):
     status = begin(cpu, u)
     if status == NEXT:
-        copy_top(cpu, U32(dst.value), True)
+        copy_top(cpu, U32(dst.value), U32(POPS))
     return status
 
 
@@ -248,7 +249,7 @@ def fstpnce(cpu, u, dst):
         cpu.fsw = cpu.fsw & ~U16(C1)
         pop_st(cpu)
     else:
-        copy_top(cpu, U32(dst.value), True)
+        copy_top(cpu, U32(dst.value), U32(POPS))
     return NEXT
 
 
@@ -262,29 +263,29 @@ def whole(cpu, bits, control):
     return value, not settle(cpu, flags)
 
 
-def store_integer(cpu, u, dst, chop, pops):
+def store_integer(cpu, u, dst, how):
     status = begin_memory(cpu, u)
     if status != NEXT:
         return status
-    control = U32(CHOP) if chop else (U32(cpu.fcw) >> 10) & 3
+    control = U32(CHOP) if (how & CHOPS) != 0 else (U32(cpu.fcw) >> 10) & 3
     value, stored = whole(cpu, U32(dst.value.bits), control)
     if stored:
         dst.value = like(dst.value, value)
-        if pops:
+        if (how & POPS) != 0:
             pop_st(cpu)
     return NEXT
 
 
 def fist(cpu, u, dst):
-    return store_integer(cpu, u, dst, False, False)
+    return store_integer(cpu, u, dst, U32(0))
 
 
 def fistp(cpu, u, dst):
-    return store_integer(cpu, u, dst, False, True)
+    return store_integer(cpu, u, dst, U32(POPS))
 
 
 def fisttp(cpu, u, dst):
-    return store_integer(cpu, u, dst, True, True)
+    return store_integer(cpu, u, dst, U32(POPS | CHOPS))
 
 
 @outlined

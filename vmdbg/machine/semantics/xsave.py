@@ -277,8 +277,8 @@ def xsave_area(cpu, u, offset, write):
 
 
 @outlined
-def save_components(cpu, u, offset, optimize):
-    """XSAVE; XSAVEOPT leaves out (`optimize`) components that are in their initial configuration."""
+def save_components(cpu, u, offset, always):
+    """XSAVE; XSAVEOPT leaves out components in their initial configuration unless `always` (U64) has them."""
     ok, base, wanted = xsave_area(cpu, u, offset, True)
     if not ok:
         return FAULT
@@ -293,7 +293,7 @@ def save_components(cpu, u, offset, optimize):
         in_use = in_use | X87
     if not xmm_initial(cpu):
         in_use = in_use | SSE
-    stored = wanted & in_use if optimize else wanted
+    stored = wanted & (in_use | always)
     if piece(cpu, base, U64(0), U64(24), True) == 0:
         return FAULT
     if (stored & X87) != 0:
@@ -310,11 +310,11 @@ def save_components(cpu, u, offset, optimize):
 
 
 def xsave(cpu, u, dst):
-    return save_components(cpu, u, dst.value, False)
+    return save_components(cpu, u, dst.value, ~U64(0))
 
 
 def xsaveopt(cpu, u, dst):
-    return save_components(cpu, u, dst.value, True)
+    return save_components(cpu, u, dst.value, U64(0))
 
 
 @outlined
