@@ -65,7 +65,7 @@ I("EF",          "OUT DX,eAX",           "out",    access="r", reads="cpl iopl",
 I("FA",          "CLI",                  "cli",    flags="w=i", reads="cpl iopl", writes="if", priv=IOPL, note="clears VIF instead under VME or PVI"),
 I("FB",          "STI",                  "sti",    flags="w=i", reads="cpl iopl", writes="if", priv=IOPL, note="holds interrupts off for one instruction; sets VIF instead under VME or PVI"),
 I("F4",          "HLT",                  "hlt",    priv=CPL0, exit=x.HLT.when(x.HLT_EXITING), writes="activity"),
-I("9B",          "FWAIT",                "fwait",  faults="NM MF", note="#NM if CR0.MP and CR0.TS"),
+I("9B",          "WAIT",                 "fwait",  faults="NM MF", note="#NM if CR0.MP and CR0.TS"),
 # --- far transfers and interrupts ----------------------------------------------------------------------------
 I("9A i64",      "CALL Ap",              "call_far", access="r", reads="rsp cpl descriptor", writes="rip cs rsp [rsp]", exit=x.TASK_SWITCH, faults="GP NP SS TS"),
 I("FF /3",       "CALL Mp",              "call_far_memory", access="r", reads="rsp cpl descriptor", writes="rip cs rsp [rsp]", exit=x.TASK_SWITCH, faults="GP NP SS TS"),

@@ -37,7 +37,7 @@ RULES = [
     (2, "", r"\bfpu(state|env)\d+ ptr ", ""),
     (2, "", r"^([sl][gi]dt[wd]?) fword ptr ", r"\1 "),
     (2, "", r"\bmem384 ptr ", ""),
-    (3, "aliases: wait is fwait, int 3 is int3, sal is shl", r"^wait$", "fwait"),
+    (3, "aliases: fwait is wait, int 3 is int3, sal is shl", r"^fwait$", "wait"),
     (3, "", r"^int 3$", "int3"),
     (3, "", r"^sal ", "shl "),
     (3, "", r"^(v?pcmpestr[im])64 ", r"\1 "),
