@@ -26,7 +26,7 @@ TEXTS: dict[str, str] = {}  # symbol -> IR of the module that defines it
 
 def _keep_text(library, ir_module):
     for f in ir_module.functions:
-        if not f.is_declaration:
+        if not f.is_declaration and f.name.startswith("_ZN"):
             TEXTS[f.name] = str(ir_module)
 
 

@@ -16,7 +16,6 @@ from pathlib import Path
 from types import ModuleType
 
 import llvmlite.binding as llvm
-from numba import types
 
 import isa.decoder
 import isa.decoding
@@ -26,6 +25,7 @@ from isa.lang.word import U64
 from vmdbg.machine import kinds, semantics, softfloat, threaded
 from vmdbg.machine.glue import CPU, FRAME, Writer, kind_symbol, signature
 from vmdbg.machine.kinds import Kind
+from vmdbg.machine.plain import meanings
 
 U64T = WORD[U64]
 declare(isa.decoding.Decoded, isa.decoding.DecodeTables)
@@ -57,17 +57,6 @@ def modules() -> list[ModuleType]:
                 seen.add(name)
                 found.append(importlib.import_module(name))
                 todo.append(found[-1])
-    return found
-
-
-def meanings() -> dict[str, Callable]:
-    """{name: function} of all meanings."""
-    found = {}
-    for m in pkgutil.iter_modules(semantics.__path__):
-        module = importlib.import_module(f"{semantics.__name__}.{m.name}")
-        for name, f in vars(module).items():
-            if inspect.isfunction(f) and f.__module__ == module.__name__ and list(inspect.signature(f).parameters)[:2] == ["cpu", "u"]:
-                found[name] = f
     return found
 
 
@@ -123,30 +112,38 @@ class Part:
         return found
 
     def module(self, elsewhere: frozenset[str]) -> llvm.ModuleRef:
-        """All functions of this part, linked, not yet optimized; outlined ones in `elsewhere` are only declared."""
+        """All functions of this part, not yet optimized; outlined ones in `elsewhere` are only declared."""
         canonical = self.canonical()
-        core = llvm.parse_assembly(f'target triple = "{llvm.get_process_triple()}"')
-        core.name = "core"
+        defined, declared, constants = {}, {}, {}
         for symbol, text in emit.TEXTS.items():
-            if canonical.get(symbol) not in elsewhere:
-                core.link_in(llvm.parse_assembly(text))
-        core.link_in(llvm.parse_assembly(self.handlers()))
+            body, declarations, names = taken_apart(text)
+            if canonical.get(symbol) in elsewhere:
+                declared[symbol] = f'declare i32 @"{symbol}"({declaration_of(body)})'
+            else:
+                defined[symbol] = body
+            declared.update(declarations)
+            constants.update(names)
+        handlers, called = self.handlers()
+        for symbol in called:
+            if symbol not in defined:
+                declared.setdefault(symbol, called[symbol])
+        lines = [f'target triple = "{llvm.get_process_triple()}"', *constants.values()]
+        lines += [d for symbol, d in declared.items() if symbol not in defined]
+        core = llvm.parse_assembly("\n".join([*lines, *defined.values(), handlers]))
+        core.name = "core"
         for f in core.functions:
             name = f.name
             if name in canonical:
                 f.name = canonical[name]
                 if not f.is_declaration:
                     f.add_function_attribute("noinline")
-            elif name in emit.TEXTS and not f.is_declaration:
+            elif name in defined:
                 f.linkage = "internal"
                 f.add_function_attribute("alwaysinline")
-        for g in core.global_variables:
-            if g.name.startswith("numba.") or g.name.startswith(".const"):
-                g.linkage = "internal"
         return core
 
-    def handlers(self) -> str:
-        """The text of this part's handlers and exports, with declarations of what they call."""
+    def handlers(self) -> tuple[str, dict[str, str]]:
+        """The text of this part's handlers and exports, and declarations of what they call."""
         writer = Writer(self.symbols)
         body = []
         if self.first:
@@ -160,15 +157,11 @@ class Part:
         table = f"@handlers{0 if self.first else 1} = constant [{len(lead + names)} x ptr] [{', '.join(lead + names)}]\n"
         if self.first:
             body += [self.export(name) for name in EXPORTS]
-        text = "\n".join(body)
-        declared = []
+        text = "\n".join([table, *body, "declare void @llvm.assume(i1)"])
+        called = {}
         for symbol in sorted(set(re.findall(r'call i32 @"([^"]+)"', text))):
-            f = emit.TEXTS[symbol]
-            arguments = re.search(rf'^define i32 @"{re.escape(symbol)}"\((.*?)\)$', f, re.M)[1]
-            kinds_of = [re.sub(r"\S*\*+$", "ptr", a.split(" ")[0]) if "*" not in a else "ptr" for a in split_arguments(arguments)]
-            declared.append(f'declare i32 @"{symbol}"({", ".join(kinds_of)})')
-        head = f'target triple = "{llvm.get_process_triple()}"\n'
-        return head + "\n".join(declared) + "\n" + table + text
+            called[symbol] = f'declare i32 @"{symbol}"({declaration_of(taken_apart(emit.TEXTS[symbol])[0])})'
+        return text, called
 
     def export(self, name: str) -> str:
         """A C function around a compiled one."""
@@ -185,7 +178,8 @@ class Part:
         """Optimized machine code of this part, after compile_all."""
         core = self.module(elsewhere)
         passes = llvm.create_new_module_pass_manager()
-        passes.add_always_inliner_pass()
+        for step in "sroa instruction_combine simplify_cfg always_inliner".split():
+            getattr(passes, f"add_{step}_pass")()
         passes.add_global_dead_code_eliminate_pass()
         passes.run(core, emit.pass_builder())
         core.verify()
@@ -197,6 +191,27 @@ class Part:
         last.run(core, emit.pass_builder())
         self.calls = sorted(f.name for f in core.functions if f.is_declaration and not f.name.startswith("llvm."))
         return emit.machine(2).emit_object(core)
+
+
+DEFINITION = re.compile(r'^define i32 @"(.+?)"\((.*)\)$', re.M)
+
+
+def taken_apart(text: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """(definition, {name: declaration}, {name: constant}) of the text of a module with one function; metadata is left out."""
+    start = DEFINITION.search(text).start()
+    end = text.index("\n}", start) + 3
+    declared = dict(re.findall(r'^(?=declare [^@]*@"?([^"(]+)"?\()(.*)$', text, re.M))
+    constants = dict(re.findall(r'^(?=@"?([^" ]+)"? =)(.*)$', text, re.M))
+    return re.sub(r", !prof !\d+", "", text[start:end]), declared, constants
+
+
+def declaration_of(definition: str) -> str:
+    """The argument types of a definition, pointers opaque."""
+    shapes = []
+    for argument in split_arguments(DEFINITION.match(definition)[2]):
+        shape = argument[: argument.index("%")].strip()
+        shapes.append("ptr" if "*" in shape or shape.startswith("ptr") else shape.split(" ")[0])
+    return ", ".join(shapes)
 
 
 def split_arguments(text: str) -> list[str]:

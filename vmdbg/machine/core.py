@@ -151,7 +151,7 @@ class Core:
         self.drop_page = ctypes.CFUNCTYPE(u64, pointer, u64)(self.library["vm_drop_page"])
         self.flush = ctypes.CFUNCTYPE(u64, pointer)(self.library["vm_flush"])
         self.decode_section = self.library["vm_decode_section"]
-        count = sum(map(len, data["kinds"]))
+        count = 1 + max(max(k, default=0) for k in data["kinds"])
         self.handlers = (ctypes.c_uint64 * (count + 2))()
         for number, kinds in enumerate(data["kinds"]):
             lead = 2 if number == 0 else 0

@@ -171,6 +171,11 @@ class Writer:
         self.branch(condition, on, label)
         self.label(on)
 
+    def assume(self, pointer: str, offset: int, value: int) -> None:
+        """Tell LLVM what a byte is."""
+        byte = self.assign(f"load i8, ptr {self.at(pointer, offset)}")
+        self.line(f"call void @llvm.assume(i1 {self.assign(f'icmp eq i8 {byte}, {value}')})")
+
     def handler(self, kind: Kind, name: str) -> str:
         """The text of one kind's handler."""
         self.begin(name)
@@ -180,6 +185,12 @@ class Writer:
         if kind.cpl0:
             cpl = self.assign(f"load i8, ptr {self.at('%cpu', OFFSET['cpl'])}")
             self.require(self.assign(f"icmp eq i8 {cpl}, 0"), "privileged")
+        if kind.long:
+            self.assume("%cpu", OFFSET["bits"], 64)
+            self.assume("%cpu", OFFSET["stack_bits"], 64)
+            self.assume("%u", FIELD["osize"], 64)
+        elif kind.shape == FLAT:
+            self.assume("%cpu", OFFSET["bits"], 64)
         args, touched = ["ptr %cpu", "ptr %u"], []
         for k, place in enumerate(kind.places):
             pointer, extends = self.place(kind, k, place)

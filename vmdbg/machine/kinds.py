@@ -62,6 +62,7 @@ class Kind:
     cpl0: bool
     unit: str  # "sse", "mmx": availability is checked first; else ""
     shape: int
+    long: bool = False  # 64-bit operand size: it runs in 64-bit mode only
 
     @property
     def name(self) -> str:
@@ -70,7 +71,7 @@ class Kind:
             parts.append(f"cc{self.cc:x}")
         if self.string_bits:
             parts.append(f"s{self.string_bits}")
-        parts += ["cpl0"] * self.cpl0 + [self.unit] * bool(self.unit) + ["flat"] * (self.shape == FLAT)
+        parts += ["cpl0"] * self.cpl0 + [self.unit] * bool(self.unit) + ["flat"] * (self.shape == FLAT) + ["long"] * self.long
         return "_".join(parts)
 
     @property
@@ -112,6 +113,9 @@ OWN_MEMORY = frozenset(
 # Meanings that raise #UD before #GP(0) looks at CPL, or know better what CPL forbids.
 OWN_PRIVILEGE = frozenset("lldt ltr stac clac monitor mwait sysret xsetbv mov_from_cr mov_to_cr mov_from_dr mov_to_dr".split())
 
+# Meanings that ask for the operand size or the stack's address size: with 64-bit operands the answer is known.
+BY_SIZE = frozenset("push pop push_seg pop_seg call_near call_indirect ret leave jmp jcc jmp_indirect pushf loop loope loopne jcxz".split())
+
 
 def unit_of(form: Form) -> str:
     """The execution unit whose availability is checked first."""
@@ -145,7 +149,8 @@ def kind_of(form: Form, shape: int) -> Kind:
     sem = form.row.sem if form.offered else "ud"
     if sem in ("ud", "nop"):
         places = []
-    return Kind(sem, tuple(places), form.cc, string_bits, form.row.priv == CPL0 and sem != "ud" and sem not in OWN_PRIVILEGE, unit if sem != "ud" else "", shape if has_memory else 0)
+    long = sem in BY_SIZE and form.osize == 64
+    return Kind(sem, tuple(places), form.cc, string_bits, form.row.priv == CPL0 and sem != "ud" and sem not in OWN_PRIVILEGE, unit if sem != "ud" else "", shape if has_memory else 0, long)
 
 
 def all_kinds(forms: list[Form] = FORMS) -> tuple[list[Kind], np.ndarray]:

@@ -6,6 +6,7 @@ driver.  Budget, pending requests and breakpoints are one test per block, in `en
     run -> find the uop at rip -> execute: handler -> handler -> ... -> status -> deliver a fault, go slow, or return
 """
 
+from isa.lang.struct import words64
 from isa.lang.word import U8, U32, U64, negative, outlined
 from vmdbg.machine.blocks import BREAKPOINT, DEAD, HELD, code_linear, find_block, lookup
 from vmdbg.machine.events import deliver
@@ -30,7 +31,6 @@ from vmdbg.machine.state import (
     X_SHUTDOWN,
     Uop,
 )
-from isa.lang.struct import words64
 from vmdbg.machine.tlb import refresh
 
 # Why the driver returns, besides EXIT, HALT and ASSIST
@@ -49,7 +49,9 @@ def primitive(f):
 @primitive
 def execute(cpu, u):
     """Run from u until a handler returns a status."""
-    raise NotImplementedError("only compiled code executes uops")
+    from vmdbg.machine import plain
+
+    return plain.execute(cpu, u)
 
 
 # ---- around the handlers
@@ -64,23 +66,30 @@ def enter(cpu, u):
     return True
 
 
+@outlined
 def leave(cpu, u, status):
     """A block ends at u with a status other than NEXT: give back what was charged for what did not happen."""
     cost = U64(u.cost & COST)
     if status == FAULT or status == EXIT or status == ASSIST:
         cpu.budget = cpu.budget + cost
-        cpu.rip = u.after - U64(u.length)
-        if cpu.bits != 64:
-            cpu.rip = cpu.rip & (U64(0xFFFFFFFF) if cpu.bits == 32 else U64(0xFFFF))
+        cpu.rip = before(cpu, u)
     else:
         cpu.budget = cpu.budget + cost - 1
         if status == END or status == HALT:
             cpu.rip = u.after
         elif status == REPEAT:
-            cpu.rip = u.after - U64(u.length)
-            if cpu.bits != 64:
-                cpu.rip = cpu.rip & (U64(0xFFFFFFFF) if cpu.bits == 32 else U64(0xFFFF))
+            cpu.rip = before(cpu, u)
     return status
+
+
+def before(cpu, u):
+    """The offset of u's own first byte."""
+    rip = u.after - U64(u.length)
+    if cpu.bits == 64:
+        return rip
+    if cpu.bits == 32:
+        return rip & 0xFFFFFFFF
+    return rip & 0xFFFF
 
 
 def effective(cpu, u):

@@ -1,0 +1,18 @@
+"""What Python answers for the CPU: exits that are neither ports, nor devices, nor the end."""
+
+from isa import cpuid
+from vmdbg.machine.state import X_CPUID, Cpu
+
+
+def answer(machine, cpu: Cpu, reason: int):
+    """Do what exit `reason` asks for; returns a Stop, or None to go on."""
+    from vmdbg.machine.machine import Stop
+
+    if reason == X_CPUID:
+        leaf, subleaf = int(cpu.gpr[0]) & 0xFFFFFFFF, int(cpu.gpr[1]) & 0xFFFFFFFF
+        values = cpuid.cpuid(leaf, subleaf)
+        for n, value in enumerate(values):
+            cpu.latch[n] = value
+        cpu.latched = 1
+        return None
+    return Stop("error", int(cpu.index), text=f"exit reason {reason} has no answer")

@@ -1,0 +1,375 @@
+"""The machine: RAM, vCPUs, ports, and one engine that runs them.
+
+    RAM | page_flags | page_code | page_head | TLBs | jump caches | blocks | uops        (derived: everything behind RAM)
+
+`run(budget)` runs vCPUs round-robin in quanta of a fixed number of steps and returns a Stop.  What compiled code leaves
+to Python (ports, devices in memory, CPUID) is done here, between two entries of the core.
+"""
+
+import ctypes
+import mmap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from isa.decoding import TABLES
+from isa.lang.word import U64
+from vmdbg.machine import answers, blocks, kinds, threaded, tlb
+from vmdbg.machine.paging import linear_to_physical_debug
+from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
+from vmdbg.machine.reset import reset
+from vmdbg.machine.slots import store_bytes
+from vmdbg.machine.state import (
+    EXIT,
+    F_IF,
+    HALT,
+    X_IN,
+    X_MMIO_READ,
+    X_MMIO_WRITE,
+    X_OUT,
+    X_SHUTDOWN,
+    Block,
+    CacheEntry,
+    Cpu,
+    Shared,
+    Uop,
+)
+
+PAGE = 4096
+QUANTUM = 2000  # steps a vCPU runs before the next one's turn
+SLICE = 1 << 28  # the most the engine is asked for at once (below blocks.HELD)
+BLOCKS, UOPS = 1 << 17, 1 << 19
+ALL_ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
+
+
+class Device(Protocol):
+    """What sits behind ports or in device memory."""
+
+    def read(self, offset: int, width: int) -> int: ...
+
+    def write(self, offset: int, width: int, value: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a run ended.
+
+    reason      budget, break (an address), trap (a vector about to be delivered), halt (HLT with interrupts on), idle
+                (halted for ever), shutdown (triple fault), exit (the guest asked for it), error
+    """
+
+    reason: str
+    cpu: int = 0
+    vector: int | None = None
+    error_code: int | None = None
+    address: int | None = None
+    exit_code: int | None = None
+    text: str = ""
+
+
+class Leave(Exception):
+    """A device ends the run: the guest asked for it."""
+
+    def __init__(self, code: int):
+        self.code = code
+
+
+class Map:
+    """Ranges of ports or of device memory, and what answers there."""
+
+    def __init__(self):
+        self.ranges: list[tuple[int, int, Device]] = []
+
+    def attach(self, first: int, count: int, device: Device) -> None:
+        """`device` answers first .. first + count - 1; what was attached last wins."""
+        self.ranges.insert(0, (first, count, device))
+
+    def find(self, address: int) -> tuple[Device, int] | None:
+        for first, count, device in self.ranges:
+            if first <= address < first + count:
+                return device, address - first
+        return None
+
+    def read(self, address: int, width: int) -> int:
+        """All ones where nothing answers, as an open bus."""
+        found = self.find(address)
+        if found is None:
+            return ALL_ONES[width]
+        return int(found[0].read(found[1], width)) & ALL_ONES[width]
+
+    def write(self, address: int, width: int, value: int) -> None:
+        found = self.find(address)
+        if found is not None:
+            found[0].write(found[1], width, value)
+
+
+class Memory:
+    """Host memory for a guest: page-aligned, zero, allocated when touched.  `array` sees it as bytes."""
+
+    def __init__(self, size: int):
+        self.map = mmap.mmap(-1, max(size, PAGE), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0))
+        self.array = np.frombuffer(self.map, np.uint8)[:size]
+        self.address = self.array.ctypes.data
+
+
+class Machine:
+    """`memory` bytes of RAM (a multiple of 4096), `cpus` vCPUs in reset state, no devices.
+
+    engine: "threaded" (compiled, the default) or "plain" (Python).  progress(done, total, text) is told while the core
+    is built on first use.
+    """
+
+    def __init__(self, memory: int = 64 << 20, cpus: int = 1, engine: str = "threaded", progress: Callable | None = None):
+        if memory <= 0 or memory % PAGE:
+            raise ValueError(f"memory of {memory} bytes: a positive multiple of {PAGE} was expected")
+        self.engine, self.memory_size = engine, memory
+        self._ram = Memory(memory)
+        self.ram = self._ram.array
+        self.ports, self.device_memory = Map(), Map()
+        self.breakpoints: set[int] = set()
+        self.turn = 0
+        self._keep: list = []
+        self._build_shared(memory)
+        self._core = None
+        if engine == "threaded":
+            from vmdbg.machine import core
+
+            self._core = core.load(progress) if progress else core.load()
+            self._handlers = np.array(self._core.handlers, np.uint64)
+        else:
+            self._handlers = np.arange(len(kinds.all_kinds()[0]) + 2, dtype=np.uint64)
+        self.shared.handlers = self._handlers.ctypes.data
+        self._state = Memory(Cpu.size * cpus)
+        self.cpus = [self._new_cpu(n) for n in range(cpus)]
+        self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
+
+    def _allocate(self, size: int) -> int:
+        memory = Memory(size)
+        self._keep.append(memory)
+        return memory.address
+
+    def _keep_array(self, array: np.ndarray) -> int:
+        self._keep.append(array)
+        return array.ctypes.data
+
+    def _build_shared(self, memory: int) -> None:
+        pages = memory // PAGE
+        self.shared = shared = Shared(self._allocate(Shared.size))
+        self.page_flags = Memory(pages)
+        self._page_code, self._page_head = self._allocate(8 * pages), self._allocate(4 * pages)
+        shared.page_head, shared.hash = self._page_head, self._allocate(4 * blocks.CHAINS)
+        shared.blocks, shared.block_count, shared.block_limit = self._allocate(BLOCKS * Block.size), 1, BLOCKS
+        shared.uops, shared.uop_count, shared.uop_limit = self._allocate(UOPS * Uop.size), 0, UOPS
+        names, table = kinds.all_kinds()
+        shared.kinds = self._keep_array(table)
+        shared.operands = self._keep_array(kinds.operand_table())
+        shared.ends = self._keep_array(np.array([k.ends for k in names], np.uint8))
+        shared.decoder = int(TABLES.pointer.address)
+        shared.buffer = self._allocate(256)
+        self._missing, self._scratch = Uop(self._allocate(Uop.size)), self._allocate((blocks.LONGEST + 2) * Uop.size)
+        self._missing.cost = blocks.HELD
+        self._breakpoint_array = np.zeros(0, np.uint64)
+        shared.breakpoints = self._breakpoint_array.ctypes.data
+
+    def _new_cpu(self, n: int) -> Cpu:
+        cpu = Cpu(self._state.address + n * Cpu.size)
+        cpu.index, cpu.ram, cpu.ram_size, cpu.a20_mask = n, self._ram.address, self.memory_size, ~U64(0)
+        cpu.page_flags, cpu.page_code, cpu.shared = self.page_flags.address, self._page_code, self.shared.address
+        cpu.tlb_contexts, cpu.cache = self._allocate(tlb.SIZE), self._allocate(blocks.CACHE * CacheEntry.size)
+        cpu.scratch, cpu.missing = self._scratch, self._missing.address
+        cpu.stop, cpu.handlers = self._handlers[blocks.STOP], self._handlers.ctypes.data
+        cpu.random = 0x9E3779B97F4A7C15 * (n + 1)
+        cpu.apic_base = 0xFEE00000 | 0x800 | (0x100 if n == 0 else 0)
+        for context in range(tlb.CONTEXTS):
+            cpu.context_key[context] = 1
+        reset(cpu)
+        tlb.flush(cpu) if self._core is None else self._core.flush(int(cpu.address))
+        return cpu
+
+    # ---- running
+
+    @property
+    def position(self) -> int:
+        """Steps so far on all vCPUs: instructions, REP iterations, delivered events."""
+        return sum(int(c.instructions) + int(c.events) for c in self.cpus)
+
+    def _enter(self, cpu: Cpu, budget: int, resume: bool) -> tuple[int, int]:
+        """(status, steps) of one entry of the engine."""
+        cpu.budget = cpu.slice = budget
+        cpu.resume = int(resume)
+        events = int(cpu.events)
+        status = int(self._core.run(int(cpu.address)) if self._core else threaded.run(cpu))
+        steps = budget - int(cpu.budget)
+        cpu.instructions = int(cpu.instructions) + steps - (int(cpu.events) - events)
+        cpu.clock = int(cpu.clock) + steps
+        return status, steps
+
+    def run(self, budget: int, resume: bool = True) -> Stop:
+        """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
+        left = budget
+        while left > 0:
+            cpu = self.cpus[self.turn]
+            if int(cpu.activity):
+                if all(int(c.activity) for c in self.cpus):
+                    return self._all_halted()
+                self.turn = (self.turn + 1) % len(self.cpus)
+                continue
+            whole = min(left, SLICE)
+            if len(self.cpus) > 1:
+                whole = min(whole, QUANTUM - int(cpu.instructions) % QUANTUM)
+            stop, steps = self._run_cpu(cpu, whole, resume)
+            left -= steps
+            if stop is not None:
+                return stop
+            resume = resume and not steps
+            if len(self.cpus) > 1 and (int(cpu.activity) or int(cpu.instructions) % QUANTUM == 0):
+                self.turn = (self.turn + 1) % len(self.cpus)
+        return Stop("budget", self.turn)
+
+    def _all_halted(self) -> Stop:
+        if any(int(c.activity) == 1 and int(c.eflags) & F_IF for c in self.cpus):
+            return Stop("halt", self.turn)
+        return Stop("idle", self.turn)
+
+    def _run_cpu(self, cpu: Cpu, budget: int, resume: bool) -> tuple[Stop | None, int]:
+        """Run one vCPU until its budget is spent, it halts or something stops the run: (stop, steps)."""
+        left, n = budget, int(cpu.index)
+        while left > 0:
+            status, steps = self._enter(cpu, left, resume)
+            left -= steps
+            resume = resume and not steps
+            if status == threaded.BUDGET:
+                break
+            if status == threaded.BREAK:
+                return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
+            if status == threaded.INTERCEPT:
+                return Stop("trap", n, vector=int(cpu.vector), error_code=int(cpu.error_code), address=int(cpu.fault_address)), budget - left
+            if status == HALT:
+                cpu.activity = 1
+                break
+            if status == EXIT:
+                try:
+                    stop = self._answer(cpu)
+                except Leave as leave:
+                    return Stop("exit", n, exit_code=leave.code), budget - left
+                if stop is not None:
+                    return stop, budget - left
+                resume = True
+            else:
+                return Stop("error", n, text=f"the engine returned status {status}"), budget - left
+        return None, budget - left
+
+    def _answer(self, cpu: Cpu) -> Stop | None:
+        """Do what an EXIT asks for; the instruction is then run again (or its write-back continued)."""
+        reason, port, width = int(cpu.reason), int(cpu.port), int(cpu.width)
+        if reason == X_IN:
+            cpu.latch[0] = self.ports.read(port, width)
+            cpu.latched = 1
+        elif reason == X_OUT:
+            cpu.latched = 1
+            self.ports.write(port, width, int(cpu.value) & ALL_ONES[width])
+        elif reason == X_MMIO_READ:
+            n = int(cpu.mmio_count)
+            cpu.mmio[n] = self.device_memory.read(port, width)
+            cpu.mmio_count = n + 1
+        elif reason == X_MMIO_WRITE:
+            self.device_memory.write(port, width, int(cpu.value) & ALL_ONES[width])
+        elif reason == X_SHUTDOWN:
+            return Stop("shutdown", int(cpu.index), address=int(cpu.fault_rip))
+        else:
+            return answers.answer(self, cpu, reason)
+        return None
+
+    def step(self, n: int = 1) -> Stop:
+        """n steps."""
+        return self.run(n)
+
+    def leave(self, code: int) -> None:
+        """For devices: end the run with this exit code."""
+        raise Leave(code)
+
+    # ---- stopping
+
+    def set_breakpoints(self, addresses: Iterable[int]) -> None:
+        """Stop before executing any of these linear addresses, instead of those given before."""
+        self.breakpoints = {a & (1 << 64) - 1 for a in addresses}
+        self._breakpoint_array = np.array(sorted(self.breakpoints), np.uint64)
+        self.shared.breakpoints = self._breakpoint_array.ctypes.data
+        self.shared.breakpoint_count = len(self.breakpoints)
+        self.drop_code()
+
+    def intercept(self, vectors: Iterable[int]) -> None:
+        """Stop before an exception with any of these vectors is delivered, instead of those given before."""
+        words = [0, 0, 0, 0]
+        for v in vectors:
+            words[v >> 6] |= 1 << (v & 63)
+        for cpu in self.cpus:
+            for i, w in enumerate(words):
+                cpu.intercept[i] = w
+
+    def drop_code(self) -> None:
+        """Forget all translated code."""
+        cpu = self.cpus[0]
+        self._core.drop_all(int(cpu.address)) if self._core else blocks.drop_all(cpu)
+
+    # ---- memory
+
+    def read_physical(self, address: int, n: int) -> bytes | None:
+        """n bytes of RAM; None if any of them is outside it."""
+        if address < 0 or n < 0 or address + n > self.memory_size:
+            return None
+        return self.ram[address : address + n].tobytes()
+
+    def write_physical(self, address: int, data: bytes) -> bool:
+        """Write RAM as the guest would: translated code and translations that depend on it are dropped.  False: outside RAM."""
+        if address < 0 or address + len(data) > self.memory_size:
+            return False
+        if not data:
+            return True
+        first, last = address // PAGE, (address + len(data) - 1) // PAGE
+        if not np.any(self.page_flags.array[first : last + 1] & (PAGE_CODE | PAGE_TABLE)):
+            self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)
+            return True
+        done = 0
+        while done < len(data):
+            n = min(len(data) - done, PAGE - (address + done) % PAGE)
+            piece = ctypes.create_string_buffer(data[done : done + n], n)
+            store_bytes(self.cpus[0], U64(address + done), U64(ctypes.addressof(piece)), U64(n))
+            done += n
+        return True
+
+    def claim(self, first: int, count: int, device: Device) -> None:
+        """Give physical addresses to a device; those inside RAM must be whole pages."""
+        self.device_memory.attach(first, count, device)
+        for page in range(first // PAGE, min((first + count + PAGE - 1) // PAGE, self.memory_size // PAGE)):
+            self.page_flags.array[page] |= PAGE_DEVICE
+        self._pages_changed()
+
+    def make_rom(self, first: int, count: int) -> None:
+        """Let guest writes to these pages of RAM go nowhere."""
+        for page in range(first // PAGE, (first + count + PAGE - 1) // PAGE):
+            self.page_flags.array[page] |= PAGE_ROM
+        self._pages_changed()
+
+    def _pages_changed(self) -> None:
+        self.shared.flush_epoch = int(self.shared.flush_epoch) + 1
+
+    def walk(self, cpu_index: int, linear: int):
+        """(physical address or None, [(level, entry's address, entry)]) of a linear address, without side effects."""
+        return linear_to_physical_debug(self.cpus[cpu_index], linear)
+
+    def read_linear(self, cpu_index: int, address: int, n: int) -> bytes | None:
+        """n bytes at a linear address, permissions ignored; None if a page is not there."""
+        out = b""
+        while n > 0:
+            physical, _levels = self.walk(cpu_index, address)
+            count = min(n, PAGE - address % PAGE)
+            piece = None if physical is None else self.read_physical(physical, count)
+            if piece is None:
+                return None
+            out, n, address = out + piece, n - count, (address + count) & (1 << 64) - 1
+        return out
+
+
