@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.debugger.stub_session import CODE, stub_session
+from tests.ui.screens import opened, screen_text, settled
 from vmdbg.monitor.guest import GuestError
 from vmdbg.ui.app import Debugger
 from vmdbg.ui.disassembly import Disassembly
@@ -10,24 +11,6 @@ from vmdbg.ui.output import Output
 from vmdbg.ui.prompt import Prompt
 
 WIDE, NARROW = (120, 36), (80, 24)
-
-
-def screen_text(app) -> list[str]:
-    """What the terminal shows, line by line."""
-    return ["".join(segment.text for segment in line) for line in app.screen._compositor.render_strips()]
-
-
-async def settled(pilot, condition, seconds: float = 10.0):
-    """Wait until the app has come to a state."""
-    for _ in range(int(seconds / 0.02)):
-        await pilot.pause(0.02)
-        if condition():
-            return
-    raise AssertionError("\n".join(screen_text(pilot.app)))
-
-
-async def opened(pilot):
-    await settled(pilot, lambda: pilot.app.snapshot is not None)
 
 
 def at(app, position: int):

@@ -54,10 +54,8 @@ def note(instruction, mode: str) -> str:
 @functools.cache
 def sensitive_rows() -> frozenset:
     """The rows that are sensitive without being privileged (Popek and Goldberg, 1974)."""
-    try:
-        from isa.sensitivity import sensitive_unprivileged
-    except ImportError:
-        return frozenset()
+    from isa.sensitivity import sensitive_unprivileged
+
     return frozenset(id(row) for row in sensitive_unprivileged())
 
 

@@ -8,8 +8,8 @@ from vmdbg.monitor.bare import Bare
 from vmdbg.monitor.guest import Guest
 
 
-def open_bare(guest: Guest, serial: Callable[[int], object] | None = None) -> Session:
-    """A session over a bare PC with the guest loaded; `serial` gets every byte it sends."""
+def open_bare(guest: Guest, serial: Callable[[int], object] | None = None, engine: str = "threaded") -> Session:
+    """A session over a bare PC with the guest loaded; `serial` gets every byte it sends; engine: threaded or plain."""
     from vmdbg.machine.machine import Machine  # here, so that what can be refused without it is refused first
 
-    return Session(Bare(Machine(memory=guest.memory), guest, serial), read_symbols(guest.path))
+    return Session(Bare(Machine(memory=guest.memory, engine=engine), guest, serial), read_symbols(guest.path))

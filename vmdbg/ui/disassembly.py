@@ -7,7 +7,7 @@ from textual.message import Message
 from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
-CODE = 16  # characters of code bytes
+CODE = 14  # characters of code bytes
 
 
 class Disassembly(Pane):

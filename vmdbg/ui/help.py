@@ -4,10 +4,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.screen import ModalScreen
 
-from vmdbg.debugger.commands.registry import COMMANDS
+from vmdbg.debugger.commands.interpreter import in_order
 from vmdbg.ui.keys import Key
 from vmdbg.ui.pane import Pane, Row
 
+USAGE = 36  # columns of a usage before its help
 GLYPHS = {"question_mark": "?", "colon": ":"}
 
 
@@ -31,6 +32,10 @@ class Help(ModalScreen):
         rows: list[Row] = [(("Keys", "name"),)]
         rows += [((f"  {key_text(k.keys):<12}", "strong"), (k.help, "")) for k in self.keys]
         rows += [(("", ""),), (("Commands: type : and one of these", "name"),)]
-        rows += [((f"  {c.usage:<46} ", "strong"), (c.help, "")) for c in COMMANDS.values()]
+        for c in in_order():
+            if len(c.usage) > USAGE:
+                rows += [((f"  {c.usage}", "strong"),), ((" " * (USAGE + 4), ""), (c.help, ""))]
+            else:
+                rows.append(((f"  {c.usage:<{USAGE}}  ", "strong"), (c.help, "")))
         pane.show(rows)
         yield pane

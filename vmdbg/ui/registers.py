@@ -1,10 +1,11 @@
 """Registers, with what changed since the last stop marked."""
 
+from textual import events
+
 from vmdbg.debugger.snapshot import RegisterValue, Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
-COLUMN = 17  # a short register takes half the pane
-WIDE = {"rflags", "eflags", "flags"}
+CELL = 17  # columns of a 32-bit register with its name, mark and remark
 
 
 class Registers(Pane):
@@ -14,27 +15,31 @@ class Registers(Pane):
             "registers",
             "Registers in hexadecimal; * has changed since the last stop; rN after a selector is the ring it asks for",
         )
+        self._last: tuple[RegisterValue, ...] = ()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.flow()
 
     def update_from(self, s: Snapshot) -> None:
+        self._last = s.registers
+        self.flow()
+
+    def flow(self) -> None:
+        """Lay the registers out in as many columns of cells as there is room for."""
+        room = max(1, self.scrollable_content_region.width // CELL)
         rows: list[Row] = []
-        half: list[Part] = []
-        for r in s.registers:
-            part = self._parts(r)
-            whole = len(r.text) > 8 or r.name in WIDE
-            if whole and half:
-                rows.append(half)
-                half = []
-            if whole:
-                rows.append(part)
-            elif half:
-                rows.append([*half, *part])
-                half = []
-            else:
-                pad = COLUMN - sum(len(text) for text, _ in part)
-                half = [*part, (" " * max(pad, 1), "")]
-        if half:
-            rows.append(half)
-        self.show(rows)
+        row: list[Part] = []
+        used = 0
+        for r in self._last:
+            parts = self._parts(r)
+            length = sum(len(text) for text, _ in parts)
+            cells = min(room, length // CELL + 1)
+            if used + cells > room:
+                rows.append(row)
+                row, used = [], 0
+            row = [*row, *parts, (" " * max(0, cells * CELL - length), "")]
+            used += cells
+        self.show([*rows, row] if row else rows)
 
     @staticmethod
     def _parts(r: RegisterValue) -> list[Part]:

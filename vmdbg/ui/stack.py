@@ -1,7 +1,7 @@
 """The top of the stack."""
 
 from vmdbg.debugger.snapshot import Snapshot
-from vmdbg.ui.pane import Pane
+from vmdbg.ui.pane import Pane, Row
 
 
 class Stack(Pane):
@@ -11,4 +11,7 @@ class Stack(Pane):
     def update_from(self, s: Snapshot) -> None:
         if s.running:
             return
-        self.show([((f"{w.address & 0xFFFF:04x} ", "quiet"), (w.text, ""), (f" {w.symbol}" if w.symbol else "", "name")) for w in s.stack])
+        rows: list[Row] = [
+            ((f"{w.address & 0xFFFF:04x} ", "quiet"), (w.text, ""), (f" {w.symbol}" if w.symbol else "", "name")) for w in s.stack
+        ]
+        self.show(rows or [(("not mapped", "quiet"),)])

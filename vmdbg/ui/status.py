@@ -1,5 +1,6 @@
 """The first line: the guest, its mode, what stopped it and when."""
 
+from textual import events
 from textual.content import Content
 from textual.widgets import Static
 
@@ -15,8 +16,14 @@ class Status(Static):
     def __init__(self, guest: str):
         super().__init__(f"vmdbg  {guest}  opening …", id="status", markup=False)
         self.tooltip = self.HELP
+        self._last: Snapshot | None = None
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._last is not None:
+            self.update_from(self._last)
 
     def update_from(self, s: Snapshot) -> None:
+        self._last = s
         mode = f"{s.bits}-bit {s.mode}" if s.mode not in ("real", "virtual-8086") else s.mode
         left = f"vmdbg  {s.guest}  {s.monitor} · {mode}{' · paging' if s.paging else ''}"
         state = "▶ running" if s.running else f"{'■' if s.stop.ended else '●'} {s.stop.text}"

@@ -7,7 +7,13 @@ from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, Command
 from vmdbg.debugger.expressions import Expression, ExpressionError
 from vmdbg.debugger.stop import Stop
 
-MODULES = (motion, stops, examine)  # importing them fills the registry, in the order of `help`
+MODULES = (motion, stops, examine)  # importing them fills the registry
+
+
+def in_order() -> list[Command]:
+    """Every command, in the order of `help`."""
+    places = {m.__name__: n for n, m in enumerate(MODULES)}
+    return sorted(COMMANDS.values(), key=lambda c: places.get(c.run.__module__, len(places)))
 
 
 class Interpreter:
@@ -99,7 +105,7 @@ def help_(interpreter, text):
     word = text.strip()
     if not word:
         width = max(len(c.usage) for c in COMMANDS.values() if len(c.usage) < 40)
-        return [f"{c.usage:<{width}}  {c.help}" for c in COMMANDS.values()]
+        return [f"{c.usage:<{width}}  {c.help}" for c in in_order()]
     if word not in BY_WORD:
         raise CommandError(f"'{word}' is no command: expected one of {', '.join(COMMANDS)}")
     c = BY_WORD[word]
