@@ -21,13 +21,20 @@ from . import elf
 from .trampoline import Code
 
 # What `Notes.events` holds besides vectors.
-INTERRUPT, HALTED, WAITING, MISSING = 0x100, 0x200, 0x300, 0x400
+INTERRUPT, HALTED, WAITING, MISSING, PORT = 0x100, 0x200, 0x300, 0x400, 0x500
 # Notes.mode
 REPORT, DELIVER = 0, 1  # stop before an exception is delivered (and after any instruction), or before the handler's first instruction
 
 _STRANGERS = ("sscanf", "strtoull", "strtoul", "strtoll", "strtol", "fscanf", "vsscanf")
-_IGNORED = """reset initialize exit init_env exit_env mwait cnear_branch_taken cnear_branch_not_taken ucnear_branch far_branch opcode
+# What the C++ names of bx_devices_c::inp and outp are: there are no devices.
+_INP, _OUTP = "_ZN12bx_devices_c3inpEtj", "_ZN12bx_devices_c4outpEtjj"
+_IGNORED = """reset initialize exit init_env exit_env cnear_branch_taken cnear_branch_not_taken ucnear_branch far_branch opcode
     hwinterrupt tlb_cntrl cache_cntrl prefetch_hint clflush repeat_iteration inp inp2 outp lin_access phy_access wrmsr vmexit""".split()
+
+
+# bx_simulator_interface_c: how many methods are copied (more than it has of interest), and which one get_param_bool is.
+_METHODS, _GET_PARAM_BOOL = 128, 10
+_keep: list = []
 
 
 class Event(ctypes.Structure):
@@ -67,7 +74,7 @@ def _library() -> bytes:
         c.at("FF 25", slots + 8 * n)  # jmp [slot]
         imports[slots + 8 * n] = name
     c.label("stop")
-    c("48 83 EC 08")  # sub rsp, 8
+    c("48 83 E4 F0")  # and rsp, -16: nothing below is needed again
     c("31 FF")  # xor edi, edi: CPU 0
     c.at("FF 15", field("set_killbit"))  # call: cpu_loop will return
     c("31 FF")
@@ -102,13 +109,13 @@ def _library() -> bytes:
     c("81 CE 00 01 00 00")  # or esi, INTERRUPT
     c("31 D2")
     c.jump("E9", "note")
-    for name, kind in (("hlt", HALTED), ("mwait", WAITING)):
-        define(f"bx_instr_{name}")
+    for name, kind in (("bx_instr_hlt", HALTED), ("bx_instr_mwait", WAITING), (_INP, PORT), (_OUTP, PORT)):
+        define(name)
         c("BE", kind.to_bytes(4, "little"))
         c("31 D2")
         c.jump("E8", "note")
         c.jump("E9", "stop")
-    define("bochscpu_mem_missing_page")  # (physical address)
+    define("oracle_missing")  # (physical address)
     c.at("48 89 3D", field("missing"))
     c("BE", MISSING.to_bytes(4, "little"))
     c("31 D2")
@@ -118,9 +125,15 @@ def _library() -> bytes:
         if f"bx_instr_{name}" not in symbols:
             define(f"bx_instr_{name}")
             c("C3")
+    define("oracle_parameter")  # Bochs asks its absent configuration for a flag: an object whose every method returns 0
+    c.at("48 8D 05", slots + 8 * len(_STRANGERS))  # lea rax, object
+    c("C3")
+    define("oracle_zero")
+    c("31 C0 C3")  # xor eax, eax; ret
+    symbols["oracle_object"] = slots + 8 * len(_STRANGERS)
     code = c.done()
     assert len(code) <= 0x800
-    return elf.library(code + bytes(slots + 8 * len(_STRANGERS) - elf.PAGE - len(code)), symbols, imports)
+    return elf.library(code + bytes(slots + 8 * len(_STRANGERS) + 8 * 33 - elf.PAGE - len(code)), symbols, imports)
 
 
 @functools.cache
@@ -131,6 +144,21 @@ def unavailable() -> str | None:
     if importlib.util.find_spec("bochscpu") is None:
         return "bochscpu-python is not installed"
     return None
+
+
+def _configure(hooks: ctypes.CDLL, bochs: ctypes.CDLL) -> None:
+    """Answer "no" to what Bochs asks its configuration at run time (allow_io asks whether port E9 is open to all rings): the package
+    has none, and the pointer it gets is null."""
+    address = {name: ctypes.cast(getattr(hooks, f"oracle_{name}"), ctypes.c_void_p).value for name in ("parameter", "zero", "object")}
+    words = (ctypes.c_uint64 * 33).from_address(address["object"])
+    words[0] = address["object"] + 8  # its table of methods, right behind it
+    words[1:] = [address["zero"]] * 32
+    simulator = ctypes.c_uint64.in_dll(bochs, "SIM").value
+    table = ctypes.c_uint64.from_address(simulator)
+    methods = (ctypes.c_uint64 * _METHODS)(*(ctypes.c_uint64 * _METHODS).from_address(table.value))
+    methods[_GET_PARAM_BOOL] = address["parameter"]
+    _keep.append(methods)
+    table.value = ctypes.addressof(methods)
 
 
 @functools.cache
@@ -146,6 +174,8 @@ def load() -> tuple[ctypes.CDLL, Notes]:
     notes = Notes.in_dll(hooks, "oracle_notes")
     notes.set_killbit = ctypes.cast(bochs.cpu_set_killbit, ctypes.c_void_p).value
     notes.bail = ctypes.cast(bochs.cpu_bail, ctypes.c_void_p).value
+    bochs.bochscpu_mem_missing_page(hooks.oracle_missing)
+    _configure(hooks, bochs)
     bochs.cpu_new(0)
     os.close(file)
     return bochs, notes
