@@ -8,7 +8,7 @@ from tests.oracles.layout import AF, OF, PF, SF
 from vmdbg.machine.semantics import bmi
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))]
-COUNTS = [10, pytest.param(3000, marks=pytest.mark.slow)]
+COUNTS = [10, pytest.param(500, marks=pytest.mark.slow)]
 
 # Map, prefix (0 none, 1 66, 2 F3, 3 F2), vvvv, opcode, ModRM, meaning, registers, undefined flags.
 VEX = [

@@ -7,7 +7,7 @@ from tests.oracles import native
 from vmdbg.machine.semantics import crypto
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))]
-COUNTS = [8, pytest.param(1000, marks=pytest.mark.slow)]
+COUNTS = [8, pytest.param(200, marks=pytest.mark.slow)]
 
 CASES = """
 660f38dcca aesenc x1,x2 | 660f38ddca aesenclast x1,x2 | 660f38deca aesdec x1,x2 | 660f38dfca aesdeclast x1,x2 | 660f38dbca aesimc x1,x2
@@ -31,7 +31,7 @@ def test_without_immediate(code, name, operands, count):
     assert compare(code, getattr(crypto, name), operands.split(","), count) == []
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("code, name, operands", rows(IMMEDIATE))
 def test_immediates(code, name, operands, count):
     for value in (0, 1, 2, 3, 16, 17, 27, 128, 254, 255):

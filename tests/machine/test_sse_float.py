@@ -10,7 +10,7 @@ from tests.oracles.states import FLOAT32, FLOAT64
 from vmdbg.machine.semantics import sse_convert, sse_float
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))]
-COUNTS = [12, pytest.param(3000, marks=pytest.mark.slow)]
+COUNTS = [12, pytest.param(500, marks=pytest.mark.slow)]
 
 CASES = """
 0f58ca single_arithmetic x1,x2 8 | 0f59ca single_arithmetic x1,x2 9 | 0f5cca single_arithmetic x1,x2 12
@@ -83,7 +83,7 @@ def test_without_immediate(row, count):
     assert compare(code, meaning(name), operands.split(","), count, constant=constant, mangle=floats(count)) == []
 
 
-@pytest.mark.parametrize("count", [4, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("row", rows(IMMEDIATE), ids="-".join)
 def test_immediates(row, count):
     code, name, operands, values, *constant = row

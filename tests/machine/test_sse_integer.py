@@ -8,7 +8,7 @@ from vmdbg.machine.semantics import sse_integer
 from vmdbg.machine.semantics.sse_integer import packed_sub
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))]
-COUNTS = [8, pytest.param(3000, marks=pytest.mark.slow)]
+COUNTS = [8, pytest.param(500, marks=pytest.mark.slow)]
 
 # Opcode after 0F, meaning, lane width: both as MMX (mm1, mm2) and, with 66, as SSE (xmm1, xmm2).
 BOTH = """
@@ -99,7 +99,7 @@ def test_sse_only(row, count):
     assert compare(f"660f{opcode}ca", getattr(sse_integer, name), operands, count, constant=constant) == []
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("row", [p.values for p in rows(IMMEDIATE)], ids="-".join)
 def test_immediates(row, count):
     code, name, operands, *bits = row

@@ -7,7 +7,7 @@ from tests.oracles import native
 from vmdbg.machine.semantics import sse_move
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))]
-COUNTS = [8, pytest.param(2000, marks=pytest.mark.slow)]
+COUNTS = [8, pytest.param(300, marks=pytest.mark.slow)]
 
 CASES = """
 0f28ca move_vector x1,x2 | f30f10ca move_scalar x1,x2.32 | f20f10ca move_scalar x1,x2.64
@@ -35,7 +35,7 @@ def test_moves(code, name, operands, count):
     assert compare(code, getattr(sse_move, name), operands.split(","), count) == []
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [2, pytest.param(10, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("code, name, operands", rows(SHUFFLES))
 def test_shuffles(code, name, operands, count):
     for control in range(256) if count > 2 else range(0, 256, 7):

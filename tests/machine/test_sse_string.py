@@ -8,7 +8,7 @@ from tests.oracles import native
 from vmdbg.machine.semantics.sse_string import pcmpestri, pcmpestrm, pcmpistri, pcmpistrm
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))]
-COUNTS = [3, pytest.param(300, marks=pytest.mark.slow)]
+COUNTS = [3, pytest.param(20, marks=pytest.mark.slow)]
 
 MEANINGS = {0x60: pcmpestrm, 0x61: pcmpestri, 0x62: pcmpistrm, 0x63: pcmpistri}
 
