@@ -19,8 +19,8 @@ KEYWORDS = {
     256: "ymmword ptr ",
     512: "zmmword ptr ",
 }
-HIDDEN = frozenset("stos lods scas".split())  # the accumulator goes without saying
-STRING_OPS = frozenset("movs cmps stos lods scas ins outs".split())
+HIDDEN = frozenset("STOS LODS SCAS".split())  # the accumulator goes without saying
+STRING_OPS = frozenset("MOVS CMPS STOS LODS SCAS INS OUTS".split())
 SIZE_LETTER = {8: "b", 16: "w", 32: "d", 64: "q"}
 ROUNDINGS = ("{rn-sae}", "{rd-sae}", "{ru-sae}", "{rz-sae}")
 
@@ -89,6 +89,11 @@ def segment_shown(i, operand: Operand) -> str:
     return SEGMENTS[i.seg].lower() if i.seg != default else ""
 
 
+def shown_segment(i) -> str:
+    """The segment of an implicit memory operand, if it is not DS."""
+    return "" if i.seg == 3 or (i.bits == 64 and i.seg < 4) else SEGMENTS[i.seg].lower()
+
+
 def _intel_memory(i, operand, keyword):
     base, index, scale, disp = address_parts(i, operand)
     segment = "es" if operand.source == "di" else segment_shown(i, operand)
@@ -105,7 +110,7 @@ def _intel_memory(i, operand, keyword):
 
 def memory_keyword(i, operand) -> str:
     """`dword ptr ` and so on; nothing for blocks and for LEA."""
-    if operand.kind == "ea" or operand.code in ("Ms", "Msib") or i.form.row.sem == "invlpg":
+    if operand.kind == "ea" or operand.code in ("Ms", "Msib") or i.mnemonic == "INVLPG":
         return ""
     if operand.code == "Ma":
         return KEYWORDS[operand.bits]
@@ -120,7 +125,7 @@ def immediate(i, operand) -> int:
     """The value of an immediate operand, as wide as it is shown."""
     if operand.kind == "rel":
         return i.imm
-    if operand.code == "Ib" and i.form.row.sem == "enter":
+    if operand.code == "Ib" and i.mnemonic == "ENTER":
         return i.imm >> 16 & 0xFF
     return i.imm & ((1 << operand.bits) - 1)
 
@@ -153,9 +158,9 @@ def intel_operand(i, position: int) -> str:
 def prefix_text(i) -> str:
     """lock and rep, where they mean something."""
     text = "lock " if i.lock else ""
-    sem = i.form.row.sem
-    if i.rep and sem in STRING_OPS:
-        if sem in ("cmps", "scas"):
+    name = i.mnemonic
+    if i.rep and name in STRING_OPS:
+        if name in ("CMPS", "SCAS"):
             text += "repe " if i.rep == 0xF3 else "repne "
         else:
             text += "rep " if i.rep == 0xF3 else "repne "
@@ -182,12 +187,11 @@ def mnemonic(i) -> str:
     """The mnemonic as shown; with the size where it is not the usual one and no operand shows it."""
     form = i.form
     name = form.mnemonic.lower()
-    if form.row.sem in ("push_seg", "pop_seg") or (form.row.sem == "push" and form.operands[0].kind == "imm"):
-        if i.osize != i.bits:
-            return name + SIZE_LETTER[i.osize]
-    if form.row.sem in ("lgdt", "lidt", "sgdt", "sidt") and i.bits != 64 and i.osize != i.bits:
+    if name in ("push", "pop") and form.operands[0].kind in ("seg", "imm") and i.osize != i.bits:
         return name + SIZE_LETTER[i.osize]
-    if form.row.sem.startswith("loop") and i.asize != i.bits:
+    if name in ("lgdt", "lidt", "sgdt", "sidt") and i.bits != 64 and i.osize != i.bits:
+        return name + SIZE_LETTER[i.osize]
+    if name.startswith("loop") and i.asize != i.bits:
         return name + SIZE_LETTER[i.asize]
     return name
 
@@ -195,14 +199,19 @@ def mnemonic(i) -> str:
 def intel(i) -> str:
     """An instruction in Intel syntax."""
     form = i.form
-    if form.row.sem in STRING_OPS and (name := string_mnemonic(i)):
+    if form.mnemonic in STRING_OPS and (name := string_mnemonic(i)):
         return prefix_text(i) + name
-    if form.row.sem == "xlat" and (i.asize != i.bits or i.seg != 3 and not (i.bits == 64 and i.seg < 4)):
-        segment = f"{SEGMENTS[i.seg].lower()}:" if i.seg != 3 and not (i.bits == 64 and i.seg < 4) else ""
-        return f"xlat byte ptr {segment}[{gpr(3, i.asize)}]"
-    if form.row.sem in ("aam", "aad") and i.imm == 10:
+    if form.mnemonic == "XLATB" and (i.asize != i.bits or shown_segment(i)):
+        segment = shown_segment(i)
+        return f"xlat byte ptr {segment}{':' if segment else ''}[{gpr(3, i.asize)}]"
+    if form.row.reads == "rdi" and form.row.writes == "[rdi]" and (i.asize != i.bits or shown_segment(i)):
+        size = KEYWORDS[64 if form.operands[0].kind == "mm" else 128]
+        segment = shown_segment(i)
+        operands = [f"{size}{segment}{':' if segment else ''}[{gpr(7, i.asize)}]"]
+        return f"{mnemonic(i)} {', '.join(operands + [intel_operand(i, n) for n in range(len(form.operands))])}"
+    if form.mnemonic in ("AAM", "AAD") and i.imm == 10:
         return mnemonic(i)
-    operands = [intel_operand(i, n) for n in range(len(form.operands)) if not (form.row.sem in HIDDEN and form.operands[n].kind == "reg")]
+    operands = [intel_operand(i, n) for n in range(len(form.operands)) if not (form.mnemonic in HIDDEN and form.operands[n].kind == "reg")]
     rounding = rounding_text(i)
     if rounding:
         at = max(n for n, o in enumerate(form.operands) if o.kind != "imm")

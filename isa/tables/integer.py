@@ -1,8 +1,8 @@
 """The integer instructions, in the order of the manual's groups.  Notation: isa/row.py."""
 
-from isa.row import ALL, BUT_C, IOPL_OR_BITMAP, IOPL_V86, LOGIC, I
 from isa import exits
 from isa.exits import IO_EXITING
+from isa.row import ALL, BUT_C, IOPL_OR_BITMAP, IOPL_V86, LOGIC, I
 
 SHIFT = "w=oszpc u=a"
 ROTATE = "w=oc"
