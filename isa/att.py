@@ -9,7 +9,7 @@ LETTERS = {8: "b", 16: "w", 32: "l", 64: "q"}
 FLOAT_LETTERS = {16: "s", 32: "s", 64: "l", 80: "t"}
 INTEGER_LETTERS = {16: "s", 32: "l", 64: "ll"}
 RENAMED = dict(
-    cbw="cbtw", cwde="cwtl", cdqe="cltq", cwd="cwtd", cdq="cltd", cqo="cqto", 
+    cbw="cbtw", cwde="cwtl", cdqe="cltq", cwd="cwtd", cdq="cltd", cqo="cqto",
     pushad="pushal", popad="popal", pusha="pushaw", popa="popaw", pushfd="pushfl", popfd="popfl", pushf="pushfw", popf="popfw",
     iret="iretw", iretd="iretl",
 )  # fmt: skip
@@ -69,8 +69,7 @@ def _suffix(i, name: str) -> str:
     memory = [o for o in form.operands if o.kind in ("mem", "moffs")]
     if name.startswith("f") and row.feature.startswith("FPU") and memory and memory[0].bits:
         if name.startswith("fi"):
-            letter = INTEGER_LETTERS[memory[0].bits]
-            return letter
+            return INTEGER_LETTERS[memory[0].bits]
         return FLOAT_LETTERS[memory[0].bits] if not name.startswith(("fldcw", "fnst", "fb")) else ""
     if name in ("ret", "leave", "enter", "retf", "push", "pop"):
         if i.osize != i.bits or name == "retf":

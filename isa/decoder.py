@@ -7,78 +7,16 @@
 The tables are made in isa/tables_flat.py.  Where CPUs differ, this is a current Intel CPU (SDM vol. 2, chapter 2).
 """
 
-from isa.decoding import (
-    BCST_SHIFT,
-    ABORT,
-    ALL_DISTINCT,
-    CR,
-    DR,
-    DISP_SHIFT,
-    ENTER,
-    FACTS,
-    FAR,
-    FIRST_DISTINCT,
-    FIXED,
-    FIXED_AT,
-    FLAGS,
-    GPR8_OPCODE,
-    GPR8_REG,
-    GPR8_RM,
-    GPR_OPCODE,
-    GPR_REG,
-    GPR_RM,
-    HAS_DEFAULT64,
-    HAS_FORCED64,
-    HAS_IGNORED_MOD,
-    IMM8,
-    IMM16,
-    IMMEDIATE,
-    IS4,
-    LOCKABLE,
-    LOW_REG,
-    LOW_RM,
-    MASK_NEEDED,
-    MASK_OK,
-    MASK_REG,
-    MASK_RM,
-    MASK_VVVV,
-    MOFFS,
-    NEEDS_SIB,
-    NO_FORM,
-    NO_REGISTER,
-    NO_SEGMENT,
-    PREFIX_67,
-    PREFIX_66,
-    PREFIX_LOCK,
-    PREFIX_REP,
-    PREFIX_REX,
-    REL,
-    REL8,
-    ROUNDING,
-    SEG_REG,
-    SEG_REG_WRITTEN,
-    SIGNED8,
-    SOURCES,
-    SUPPRESSING,
-    TILE_RM,
-    TOO_LONG,
-    TRUNCATED,
-    UNDEFINED,
-    UNIT,
-    VALUE,
-    VECTOR_REG,
-    VECTOR_RM,
-    VECTOR_VVVV,
-    VSIB,
-    VVVV,
-    VVVV_USED,
-    WHOLE,
-    ZEROING_OK,
-    DecodeTables,
-    Decoded,
-)
-from isa.lang.word import U8, U16, U32, U64, sx
+from isa.decoding import (  # isort: skip
+    ABORT, ALL_DISTINCT, BCST_SHIFT, CR, DISP_SHIFT, DR, Decoded, ENTER, FACTS, FAR, FIRST_DISTINCT, FIXED, FIXED_AT, FLAGS,
+    GPR8_OPCODE, GPR8_REG, GPR8_RM, GPR_OPCODE, GPR_REG, GPR_RM, HAS_DEFAULT64, HAS_FORCED64, HAS_IGNORED_MOD, IMM16, IMM8,
+    IMMEDIATE, IS4, LOCKABLE, LOW_REG, LOW_RM, MASK_NEEDED, MASK_OK, MASK_REG, MASK_RM, MASK_VVVV, MOFFS, NEEDS_SIB, NO_FORM,
+    NO_REGISTER, NO_SEGMENT, PREFIX_66, PREFIX_67, PREFIX_LOCK, PREFIX_REP, PREFIX_REX, REL, REL8, ROUNDING, SEG_REG,
+    SEG_REG_WRITTEN, SIGNED8, SOURCES, SUPPRESSING, TILE_RM, TOO_LONG, TRUNCATED, UNDEFINED, UNIT, VALUE, VECTOR_REG, VECTOR_RM,
+    VECTOR_VVVV, VSIB, VVVV, VVVV_USED, WHOLE, ZEROING_OK,
+)  # fmt: skip
 from isa.lang.struct import words8, words16, words32
+from isa.lang.word import U8, U16, U32, U64, sx
 
 
 def failed(out, reason):
@@ -161,7 +99,9 @@ def register(source, fixed, reg, rm, opcode, vvvv, is4, rex, r, x, x4, b, r4):
             return U64(NO_REGISTER)
         return reg | r << 3
     if source == DR:
-        return reg | r << 3
+        if r != 0:
+            return U64(NO_REGISTER)
+        return reg
     if source == MASK_REG:
         if r != 0 or r4 != 0:
             return U64(NO_REGISTER)

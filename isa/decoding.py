@@ -1,13 +1,12 @@
 """The decoder's records and constants, and the flat tables made of the forms."""
 
-import math
 import re
+from functools import cache
 
 import numpy as np
 
 from isa.encoding import GROUPS
-from isa.forms import FORMS, ROWS, VARIANTS, Form
-from isa.encoding import parse
+from isa.forms import ENCODINGS, FORMS, ROWS, VARIANTS, Operand
 from isa.lang.struct import Struct
 from isa.lang.word import U8, U16, U64
 
@@ -100,71 +99,82 @@ def _prefix_kinds():
     return kinds
 
 
-def _source(form, position, operand):
+REGISTER_SOURCES = {
+    ("reg", "reg"): GPR_REG,
+    ("reg", "rm"): GPR_RM,
+    ("reg", "opcode"): GPR_OPCODE,
+    ("reg", "vvvv"): VVVV,
+    ("byte", "reg"): GPR8_REG,
+    ("byte", "rm"): GPR8_RM,
+    ("byte", "opcode"): GPR8_OPCODE,
+    ("vector", "reg"): VECTOR_REG,
+    ("vector", "rm"): VECTOR_RM,
+    ("vector", "vvvv"): VECTOR_VVVV,
+    ("vector", "is4"): IS4,
+    ("k", "reg"): MASK_REG,
+    ("k", "rm"): MASK_RM,
+    ("k", "vvvv"): MASK_VVVV,
+    ("tmm", "reg"): MASK_REG,
+    ("tmm", "rm"): TILE_RM,
+    ("tmm", "vvvv"): MASK_VVVV,
+    ("mm", "reg"): LOW_REG,
+    ("mm", "rm"): LOW_RM,
+    ("st", "rm"): LOW_RM,
+    ("seg", "reg"): SEG_REG,
+    ("cr", "reg"): CR,
+    ("dr", "reg"): DR,
+}
+IMMEDIATES = dict(Ib=IMM8, Ibs=SIGNED8, Iw=IMM16, Iz=VALUE, Iv=WHOLE, Jb=REL8, Jz=REL, Jx=ABORT)
+
+
+@cache
+def _source(operand: Operand, first: bool) -> tuple[int, int]:
     """The source code and fixed number of one operand; (0, 0): it names no register."""
-    byte = operand.bits == 8
-    at = operand.source
-    if at == "fixed" and operand.kind != "one":
+    if operand.kind == "one" or operand.kind in ("mem", "str", "ea", "imm", "rel", "far", "moffs"):
+        return 0, 0
+    if operand.source == "fixed":
         return FIXED, operand.number
-    if operand.kind == "reg":
-        if at == "vvvv":
-            return VVVV, 0
-        wide, narrow = dict(reg=(GPR_REG, GPR8_REG), rm=(GPR_RM, GPR8_RM), opcode=(GPR_OPCODE, GPR8_OPCODE))[at]
-        return (narrow if byte else wide), 0
-    if operand.kind in ("xmm", "ymm", "zmm"):
-        return dict(reg=VECTOR_REG, rm=VECTOR_RM, vvvv=VECTOR_VVVV, is4=IS4)[at], 0
-    if operand.kind == "tmm":
-        return dict(reg=MASK_REG, rm=TILE_RM, vvvv=MASK_VVVV)[at], 0
-    if operand.kind == "k":
-        return dict(reg=MASK_REG, rm=MASK_RM, vvvv=MASK_VVVV)[at], 0
-    if operand.kind == "seg":
-        return (SEG_REG_WRITTEN if form.row.sem == "mov_to_seg" else SEG_REG), 0
-    if operand.kind in ("mm", "st"):
-        return dict(reg=LOW_REG, rm=LOW_RM)[at], 0
-    if operand.kind in ("cr", "dr"):
-        return (CR if operand.kind == "cr" else DR), 0
-    return 0, 0
+    if operand.kind == "seg" and first:
+        return SEG_REG_WRITTEN, 0
+    kind = "vector" if operand.kind in ("xmm", "ymm", "zmm") else "byte" if operand.kind == "reg" and operand.bits == 8 else operand.kind
+    return REGISTER_SOURCES[kind, operand.source], 0
 
 
-def _immediate(form: Form) -> int:
-    kinds = [(o, o.code) for o in form.operands if o.source in ("imm", "is4")]
-    if not kinds:
+@cache
+def _immediate(operands: tuple[Operand, ...]) -> int:
+    """The kind of immediate that the operands need; 0: none."""
+    found = [o for o in operands if o.source in ("imm", "is4")]
+    if not found:
         return 0
-    codes = [code for _, code in kinds]
-    if codes == ["Iw", "Ib"]:
+    if [o.code for o in found] == ["Iw", "Ib"]:
         return ENTER
-    operand, code = kinds[0]
-    if operand.kind == "rel":
-        return REL8 if code == "Jb" else ABORT if code == "Jx" else REL
-    if operand.kind in ("far", "moffs"):
-        return FAR if operand.kind == "far" else MOFFS
-    return dict(Ib=IMM8, Ibs=SIGNED8, Iw=IMM16, Iz=VALUE, Iv=WHOLE).get(code, IMM8)
+    if found[0].kind in ("far", "moffs"):
+        return FAR if found[0].kind == "far" else MOFFS
+    return IMMEDIATES.get(found[0].code, IMM8)
 
 
-def _facts(form: Form, out) -> None:
-    """Write the facts of a form into FACTS bytes."""
-    marks = {m for o in form.operands for m in o.marks}
-    out[IMMEDIATE] = _immediate(form)
-    flags = LOCKABLE if form.row.lock else 0
-    flags |= VVVV_USED if any(o.source == "vvvv" for o in form.operands) else 0
-    flags |= VSIB if any(o.vsib for o in form.operands) else 0
-    out[FLAGS] = flags
-    masking = MASK_OK if marks & {"k", "kz", "kn"} else 0
-    first_is_memory = bool(form.operands) and form.operands[0].kind == "mem"
-    masking |= ZEROING_OK if "kz" in marks and not first_is_memory else 0
-    masking |= MASK_NEEDED if "kn" in marks else 0
-    masking |= ALL_DISTINCT if "u" in marks else FIRST_DISTINCT if "ud" in marks else 0
-    masking |= NEEDS_SIB if any(o.code == "Msib" for o in form.operands) else 0
+@cache
+def _facts(operands: tuple[Operand, ...], lock: bool) -> bytes:
+    """The facts of a form: FACTS bytes."""
+    out = bytearray(FACTS)
+    marks = {m for o in operands for m in o.marks}
+    out[IMMEDIATE] = _immediate(operands)
+    out[FLAGS] = LOCKABLE * lock | VVVV_USED * any(o.source == "vvvv" for o in operands) | VSIB * any(o.vsib for o in operands)
+    first_is_memory = bool(operands) and operands[0].kind == "mem"
+    masking = (
+        MASK_OK * bool(marks & {"k", "kz", "kn"}) | ZEROING_OK * ("kz" in marks and not first_is_memory) | MASK_NEEDED * ("kn" in marks)
+    )
+    masking |= ALL_DISTINCT * ("u" in marks) | FIRST_DISTINCT * ("ud" in marks) | NEEDS_SIB * any(o.code == "Msib" for o in operands)
     out[FLAGS + 1] = masking
-    for i, operand in enumerate(form.operands[:4]):
-        out[SOURCES + i], out[FIXED_AT + i] = _source(form, i, operand)
-    for operand in form.operands:
+    for n, operand in enumerate(operands[:4]):
+        out[SOURCES + n], out[FIXED_AT + n] = _source(operand, n == 0)
         if operand.kind == "mem":
             unit = [int(m[1:]) * 8 for m in operand.marks if re.fullmatch(r"n\d+", m)] or [operand.bits]
-            out[DISP_SHIFT] = int(math.log2(max(unit[0], 8) // 8))
+            out[DISP_SHIFT] = (max(unit[0], 8) // 8).bit_length() - 1
             for mark in operand.marks:
                 if mark in ("b16", "b32", "b64"):
-                    out[BCST_SHIFT] = int(math.log2(int(mark[1:]) // 8))
+                    out[BCST_SHIFT] = (int(mark[1:]) // 8).bit_length() - 1
+    return bytes(out)
 
 
 def _row_flags(row, encoding) -> int:
@@ -182,8 +192,7 @@ class Tables:
 
     def __init__(self):
         cells = {}
-        for row, variants in zip(ROWS, VARIANTS, strict=True):
-            encoding = parse(row)
+        for row, encoding, variants in zip(ROWS, ENCODINGS, VARIANTS, strict=True):
             for low in range(encoding.span):
                 cells.setdefault((encoding.group, encoding.opcode + low), []).append((row, encoding, variants))
         total = sum(map(len, cells.values()))
@@ -201,9 +210,7 @@ class Tables:
                 self.masks[n], self.values[n], self.flags[n] = encoding.mask, encoding.value, _row_flags(row, encoding)
                 self.variants[n] = variants
                 n += 1
-        self.facts = np.zeros((len(FORMS), FACTS), np.uint8)
-        for number, form in enumerate(FORMS):
-            _facts(form, self.facts[number])
+        self.facts = np.frombuffer(b"".join(_facts(form.operands, form.row.lock) for form in FORMS), np.uint8)
         self.memory = np.zeros(DecodeTables.size, np.uint8)
         self.pointer = DecodeTables(self.memory.ctypes.data)
         for name in DecodeTables.fields:

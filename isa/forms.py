@@ -6,6 +6,7 @@ within one version of the rows.
 
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 
 from isa import cpuid
@@ -96,7 +97,8 @@ def _vector_register(bits: int) -> str:
     return "zmm" if bits == 512 else "ymm" if bits == 256 else "xmm"
 
 
-def resolve(text: str, access: str, row: Row, osize: int, vector: int, memory: bool | None) -> Operand:
+@cache
+def resolve(text: str, access: str, osize: int, vector: int, memory: bool | None) -> Operand:
     """One operand of the text column, with sizes and r/m settled."""
     code, *marks = re.split(r"[{}]+", text.rstrip("}"))
     marks = tuple(marks)
@@ -157,35 +159,37 @@ def resolve(text: str, access: str, row: Row, osize: int, vector: int, memory: b
     return made(_vector_register(bits), bits, VECTOR_CODES[letter])
 
 
-def _kinds(row: Row) -> set[str]:
-    """The type codes in a row's operands."""
+@cache
+def _kinds(text: str) -> frozenset[str]:
+    """The type codes of one operand of the text column."""
     found = set()
-    for text in row.operands:
-        for code in re.sub(r"\{.*?\}", "", text).split("/"):
-            found.add(
-                "z"
-                if code == "eAX"
-                else "v"
-                if code == "rAX"
-                else ""
-                if code in FIXED or code == "rAXa"
-                else re.sub(r"^(K[MRV]?|T[MV]?|VM|[A-Z])", "", code)
-            )
-            if code[0] == "J" or code == "Ibs":
-                found.add("v")
-    return found
+    for code in re.sub(r"\{.*?\}", "", text).split("/"):
+        if code in ("eAX", "rAX"):
+            found.add("z" if code == "eAX" else "v")
+        elif code not in FIXED and code != "rAXa":
+            found.add(re.sub(r"^(K[MRV]?|T[MV]?|VM|[A-Z])", "", code))
+        if code[0] == "J" or code == "Ibs":
+            found.add("v")
+    return frozenset(found)
 
 
-def forms_of(row: Row):
+@cache
+def _settles(text: str) -> str:
+    """Whether one operand can be a register or memory ("both"), is memory always ("memory"), or has nothing to do with r/m."""
+    text = re.sub(r"\{.*?\}", "", text)
+    if "/" in text or re.match(r"KM|[EQW](?![A-Z])", text):
+        return "both"
+    return "memory" if re.match(r"M|VM", text) else ""
+
+
+def forms_of(row: Row, encoding: Encoding):
     """Yields (size selectors, wide selectors, memory, form) of a row; a selector is what the decode key has then."""
-    encoding = parse(row)
-    kinds = _kinds(row)
+    texts, directions = row.operands, row.directions()
+    kinds = set().union(*map(_kinds, texts))
     sized = row.sized or bool(kinds & SIZED_TYPES) or "y" in kinds or len(row.mnemonics) > 1
     only_y = sized and not row.sized and "y" in kinds and not kinds & (SIZED_TYPES - {"y"})
-    letters = [re.sub(r"\{.*?\}", "", t) for t in row.operands]
-    both = any("/" in t or re.match(r"KM|[EQW](?![A-Z])", t) for t in letters)
-    memory_only = any(re.match(r"M|VM", t) for t in letters)
-    memories = (False, True) if both else (True,) if memory_only else (None,)
+    settles = set(map(_settles, texts))
+    memories = (False, True) if "both" in settles else (True,) if "memory" in settles else (None,)
     if encoding.space == "legacy":
         cases = [((i,), (0, 1), size, 0) for i, size in enumerate((16, 32, 64)) if encoding.osize in (None, size)]
         if only_y:
@@ -203,10 +207,10 @@ def forms_of(row: Row):
                 cases += [(chosen, (0,), 32, length), (chosen, (1,), 64, length)]
             else:
                 cases.append((chosen, (0, 1), 0, length))
+    names = row.mnemonics
     for chosen, wide, osize, vector in cases:
         for memory in memories:
-            operands = tuple(resolve(t, a, row, osize, vector, memory) for t, a in zip(row.operands, row.directions(), strict=True))
-            names = row.mnemonics
+            operands = tuple(resolve(t, a, osize, vector, memory) for t, a in zip(texts, directions, strict=True))
             if len(names) == 1:
                 mnemonic = names[0]
             elif len(names) == 2:
@@ -221,25 +225,22 @@ def forms_of(row: Row):
 
 
 def _load():
+    """All rows, all forms, and for each row the numbers of its forms by (size, W, memory)."""
     rows, forms, cells = [], [], []
     for family in FAMILIES:
-        try:
-            module = import_module(f"isa.tables.{family}")
-        except ModuleNotFoundError:
-            continue
-        for row in module.ROWS:
+        for row in import_module(f"isa.tables.{family}").ROWS:
             rows.extend(expand(row))
-    for row in rows:
+    encodings = [parse(row) for row in rows]
+    for row, encoding in zip(rows, encodings):
         variants = [0xFFFF] * 12
-        for chosen, wide, memory, form in forms_of(row):
+        for chosen, wide, memory, form in forms_of(row, encoding):
             for c in chosen:
                 for w in wide:
                     for m in (0, 1) if memory is None else (int(memory),):
                         variants[(c * 2 + w) * 2 + m] = len(forms)
             forms.append(form)
         cells.append(variants)
-    return rows, forms, cells
+    return rows, encodings, forms, cells
 
 
-ROWS, FORMS, VARIANTS = _load()
-NUMBER = {id(form): n for n, form in enumerate(FORMS)}
+ROWS, ENCODINGS, FORMS, VARIANTS = _load()

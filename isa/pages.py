@@ -82,6 +82,6 @@ def cpuid_page() -> str:
             lines.append(f"{leaf:08x} {subleaf:>3}  " + " ".join(f"{value:08x}" for value in registers))
     for title, has in (("Offered", True), ("Known, not offered (#UD)", False)):
         lines += ["", title]
-        names = [f"{f.name} ({f.leaf:x}.{f.subleaf:x}:{f.register}[{f.bit}])" for f in cpuid.FEATURES if f.offered == has]
+        names = [f"{f.name} ({f.what or f'{f.leaf:x}.{f.subleaf:x}:{f.register}[{f.bit}]'})" for f in cpuid.FEATURES if f.offered == has]
         lines += ["  " + "  ".join(names[n : n + 4]) for n in range(0, len(names), 4)]
     return "\n".join(lines)

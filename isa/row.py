@@ -15,8 +15,9 @@ The text column has the mnemonic (`CBW|CWDE|CDQE`: by operand size) and operands
 E G M R Z(+r) I J A O X Y S C D, P N Q (MMX), V U W H L (vectors), B (GPR in vvvv), K KM KR KV (masks: reg, rm, rm register only, vvvv),
 then the type: b w d q dq qq, v z y (by operand size), p s a, x hx qx ox (whole, half, quarter, eighth vector) and so on;
 `Rv/Mw` differs between register and memory; `Jx` is XBEGIN's; `Ibs` is an immediate byte, sign-extended.
-Decorations of EVEX: {k} {kz} {er} {ner} (accepted, without effect) {sae} {b16} {b32} {b64} {n4} (size of the unit of a compressed displacement),
-{kn} (a mask is required), {u} {ud} (all register numbers, or the first and the others, must differ), {pair} {block} (of registers).
+Decorations of EVEX: {k} {kz} {er} {ner} (accepted, without effect) {sae} {b16} {b32} {b64} {n4}
+(size of the unit of a compressed displacement), {kn} (a mask is required), {u} {ud} (all register numbers, or the first
+and the others, must differ), {pair} {block} (of registers).
 """
 
 import re

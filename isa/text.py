@@ -99,7 +99,7 @@ def _intel_memory(i, operand, keyword):
     segment = "es" if operand.source == "di" else segment_shown(i, operand)
     inside = base
     if index:
-        scaled = scale > 1 or (not base and not operand.vsib and i.asize != 16)
+        scaled = scale > 1 or (not base and i.asize != 16)
         inside += ("+" if inside else "") + (f"{index}*{scale}" if scaled else index)
     if not inside:
         inside = number(disp)
