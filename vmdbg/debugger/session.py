@@ -75,7 +75,7 @@ class Session:
         until, traps = frozenset(until), frozenset(traps)
         last = None if limit is None else self._instructions() + limit
         self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
-        resume = True  # off a breakpoint that we stand on, into a trap that was reported
+        resume = self._resumes()
         while True:
             budget = self._slice if last is None else min(self._slice, last - self._instructions())
             if budget <= 0:
@@ -98,7 +98,7 @@ class Session:
         addresses = self.breakpoints.addresses()
         self._arm(addresses, self.breakpoints.vectors())
         for n in range(count):
-            stop = self._classify(self.machine.step(), frozenset(), frozenset())
+            stop = self._classify(self.machine.run(1, resume=self._resumes()), frozenset(), frozenset())
             if stop is None and n + 1 < count and self.rip in addresses:
                 stop = self._at_address(frozenset())
             if stop is not None:
@@ -126,6 +126,10 @@ class Session:
         return self.run(traps=ALL_VECTORS)
 
     # ---- What a stop of the machine means -------------------------------------------------------------------------
+
+    def _resumes(self) -> bool:
+        """Whether the next step is off a breakpoint that we stand on, or into a trap that was reported."""
+        return self.rip in self._armed_addresses or (self.stop.has("trap") and self.stop.position == self.position)
 
     def _instructions(self) -> int:
         return sum(int(cpu.instructions) for cpu in self.machine.cpus)
