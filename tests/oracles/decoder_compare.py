@@ -6,7 +6,7 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-from isa.instruction import Instruction, decode_many
+from isa.instruction import Instruction, decode_many, records
 from tests.oracles import decoder_rules
 
 DIFFERENCES = tomllib.loads((Path(__file__).parent / "decoder_differences.toml").read_text())["difference"]
@@ -69,26 +69,39 @@ class Report:
         return "\n".join(lines)
 
 
-def compare(codes: list[bytes], bits: int, ip: int = 0x1000, texts: bool = True) -> Report:
+def compare(codes: list[bytes], bits: int, ip: int = 0x1000) -> Report:
     """Decode every string with both; the text is compared where both see an instruction."""
     report, form = Report(), decoder_rules.formatter()
     for code, record in zip(codes, decode_many(codes, bits=bits, ip=ip)):
-        length, name, theirs = decoder_rules.iced(code, bits, ip)
-        ours = 0 if record["reason"] else int(record["length"])
-        report.total += 1
-        if ours != length:
-            own = Instruction(record, ip).form.name if ours else ""
-            if accepted(bits, name if length else "", own):
-                report.accepted += 1
-            else:
-                key = name if length else f"only ours: {own}"
-                report.lengths[key] += 1
-                report.examples.setdefault(("length", key), (code.hex(), length, ours, form.format(theirs)))
-        elif length:
-            report.valid += 1
-            if texts:
-                mine, other = str(Instruction(record, ip)), form.format(theirs)
-                if mine != other and decoder_rules.normal(mine) != decoder_rules.normal(other):
-                    report.texts[name] += 1
-                    report.examples.setdefault(("text", name), (code.hex(), other, mine))
+        judge(report, form, code, record, bits, ip)
     return report
+
+
+def compare_section(data: bytes, bits: int, address: int) -> Report:
+    """The instructions of a whole section in a row, as our bulk form finds them."""
+    report, form, at = Report(), decoder_rules.formatter(), 0
+    for record in records(data, bits=bits, ip=address):
+        judge(report, form, data[at : at + 15], record, bits, address + at)
+        at += int(record["length"])
+    return report
+
+
+def judge(report: Report, form, code: bytes, record, bits: int, ip: int) -> None:
+    """Compare one record with what iced makes of the same bytes."""
+    length, name, theirs = decoder_rules.iced(code, bits, ip)
+    ours = 0 if record["reason"] else int(record["length"])
+    report.total += 1
+    if ours != length:
+        own = Instruction(record, ip).form.name if ours else ""
+        if accepted(bits, name if length else "", own):
+            report.accepted += 1
+        else:
+            key = name if length else f"only ours: {own}"
+            report.lengths[key] += 1
+            report.examples.setdefault(("length", key), (code.hex(), length, ours, form.format(theirs)))
+    elif length:
+        report.valid += 1
+        mine, other = str(Instruction(record, ip)), form.format(theirs)
+        if mine != other and decoder_rules.normal(mine) != decoder_rules.normal(other):
+            report.texts[name] += 1
+            report.examples.setdefault(("text", name), (code.hex(), other, mine))

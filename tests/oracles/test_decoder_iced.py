@@ -1,5 +1,7 @@
 """Our decoder against iced-x86: validity, length and text.  The long form: `pytest -m slow tests/oracles/test_decoder_iced.py`."""
 
+import os
+
 import pytest
 
 pytest.importorskip("iced_x86", reason="needs iced-x86 (the `oracle` extra)")
@@ -47,24 +49,31 @@ def test_a_million(bits):
         clean(dc.compare(dc.aimed(2000 + chunk, 100_000, bits), bits))
 
 
-@pytest.mark.debian
-@pytest.mark.parametrize("path", ["/lib/x86_64-linux-gnu/libc.so.6"])
-def test_text_section(path):
-    """The .text of a real library, in a row: every instruction has the same length and text."""
-    import os
-
+def executable_sections(path):
+    """(name, bits, address, bytes) of the executable sections of an ELF file."""
+    from elftools.elf.constants import SH_FLAGS
     from elftools.elf.elffile import ELFFile
 
-    from isa.instruction import records
-
-    if not os.path.exists(path):
-        pytest.skip(f"no {path}")
     with open(path, "rb") as f:
-        section = ELFFile(f).get_section_by_name(".text")
-        data, address = section.data(), section["sh_addr"]
-    found = records(data, bits=64, ip=address)
-    assert not found["reason"].any()
-    starts = found["length"].astype("u8").cumsum() - found["length"]
-    step = 23  # the sample: every 23rd instruction with its text
-    for start in starts[::step]:
-        clean(dc.compare([data[int(start) : int(start) + 15]], 64, address + int(start)))
+        elf = ELFFile(f)
+        for section in elf.iter_sections():
+            if section["sh_flags"] & SH_FLAGS.SHF_EXECINSTR and section["sh_type"] == "SHT_PROGBITS":
+                yield section.name, elf.elfclass, section["sh_addr"], section.data()
+
+
+LIBC = "/lib/x86_64-linux-gnu/libc.so.6"
+
+
+@pytest.mark.skipif(not os.path.exists(LIBC), reason=f"no {LIBC}")
+def test_part_of_libc():
+    """A stretch of a real library, in a row: same length and same text."""
+    _, bits, address, data = max(executable_sections(LIBC), key=lambda s: len(s[3]))
+    clean(dc.compare_section(data[: 1 << 16], bits, address))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", os.environ.get("DECODER_FILES", LIBC).split(":"))
+def test_whole_files(path):
+    """Every executable section of the files named in DECODER_FILES (ELF; libc alone by default)."""
+    for _, bits, address, data in executable_sections(path):
+        print(path, clean(dc.compare_section(data, bits, address)))
