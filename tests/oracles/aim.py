@@ -4,12 +4,12 @@ import numpy as np
 
 from .encode import Instance
 from .layout import CODE, CODE_SIZE, RAX, RDX, RSP, STATE, WINDOW, WINDOW_SIZE
-from .states import Place, aim
+from .states import Place, aim, segment_base
 
 _M64 = (1 << 64) - 1
 
 
-def effective(place: Place, states: np.ndarray) -> np.ndarray:
+def effective(place: Place, states: np.ndarray, bits: int = 64) -> np.ndarray:
     """The linear addresses of a memory operand."""
     gpr = states["gpr"]
     address = np.full(len(states), place.displacement & _M64, np.uint64)
@@ -18,7 +18,8 @@ def effective(place: Place, states: np.ndarray) -> np.ndarray:
     if place.index is not None:
         address = address + (gpr[:, place.index] << np.uint64(place.scale))
     address = address & np.uint64((1 << place.size) - 1)
-    return address + states[f"{place.segment}_base"] if place.segment else address
+    base = segment_base(states, place, bits)
+    return address if base is None else address + base
 
 
 def _inside(addresses: np.ndarray, width: int) -> np.ndarray:
@@ -76,7 +77,7 @@ def _compared(instance: Instance, states: np.ndarray, rng: np.random.Generator) 
     if not instance.places or used & {RAX, RDX}:
         return
     width = {"cmpxchg8b": 8, "cmpxchg16b": 16}.get(form.row.sem, 8)
-    rows, data = peek(states, effective(instance.places[0], states), width)
+    rows, data = peek(states, effective(instance.places[0], states, instance.bits), width)
     words = data.view("<u4" if width == 8 else "<u8")
     rows, words = rows[half[rows]], words[half[rows]]
     if form.row.sem == "cmpxchg":
@@ -90,10 +91,11 @@ def _images(instance: Instance, states: np.ndarray, rng: np.random.Generator) ->
     mnemonic, count = instance.form.mnemonic, len(states)
     if not instance.places:
         return
-    where = effective(instance.places[0], states)
+    where = effective(instance.places[0], states, instance.bits)
     chosen = rng.random(count) < 0.85
     other = rng.permutation(count)
-    images = states.view(np.uint8).reshape(count, STATE.itemsize)[:, STATE.fields["fx"][1] :][:, :512][other]
+    size, at = states.dtype.itemsize, STATE.fields["fx"][1]
+    images = states.view(np.uint8).reshape(count, size)[:, at : at + 512][other]
     if mnemonic in ("LDMXCSR", "VLDMXCSR"):
         plant(states, where, images[:, 24:28], chosen)
     elif mnemonic.startswith("FXRSTOR"):
@@ -119,7 +121,7 @@ def suit(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> np
     half = rng.random(count) < 0.6
     if sem in ("jmp_indirect", "call_indirect"):
         if instance.places:
-            plant(states, effective(instance.places[0], states), _words(_near_code(rng, count)), half)
+            plant(states, effective(instance.places[0], states, instance.bits), _words(_near_code(rng, count)), half)
         elif instance.rm_register not in (None, RSP):
             states["gpr"][half, instance.rm_register] = _near_code(rng, count)[half]
     if sem == "ret":

@@ -16,27 +16,41 @@ import numpy as np
 
 from . import bochs_library
 from .bochs_library import DELIVER, REPORT
-from .layout import CODE, CODE_SIZE, HAS_ERROR_CODE, INT3, NONE, PAGE, PF_FAULT, READ_ONLY, READ_ONLY_IMAGE, RSP, WINDOW, WINDOW_SIZE
+from .layout import (
+    CODE,
+    CODE_SIZE,
+    HAS_ERROR_CODE,
+    INT3,
+    NONE,
+    PAGE,
+    PF_FAULT,
+    READ_ONLY,
+    READ_ONLY_IMAGE,
+    RESULT,
+    RSP,
+    WINDOW,
+    WINDOW_SIZE,
+)
 from .system import (
     CS,
     FS,
     GS,
     HALTED,
+    KINDS,
     LDTR,
     MISSING,
     PAGING,
     PAGING_SIZE,
     PORT,
     SOFTWARE_INTERRUPT,
-    SYSTEM,
     SYSTEM_RESULT,
     TABLES,
     TABLES_SIZE,
-    TR,
     TRIPLE_FAULT,
     UNUSABLE,
     WAITING,
     Kind,
+    flat,
     paging,
 )
 
@@ -98,6 +112,8 @@ class Bochs:
         view = np.frombuffer(memory, np.uint8)
         self._gpr = view[gpr : gpr + 128].view("<u8")
         self._control = view[fpu : fpu + 8].view("<u2")  # cw sw tw op
+        self._pointers = view[fpu + 8 : fpu + 24].view("<u8")  # last instruction's and operand's address, then their selectors
+        self._selectors = view[fpu + 24 : fpu + 28].view("<u2")
         self._st = view[st : st + 128].reshape(8, 16)
         self._top = view[st + 128 : st + 129]
         self._xmm = view[xmm : xmm + 16 * stride].reshape(16, stride)[:, :16]
@@ -135,6 +151,7 @@ class Bochs:
         top = int(fx["fsw"]) >> 11 & 7
         self._control[0], self._control[1], self._control[3] = int(fx["fcw"]), int(fx["fsw"]) & 0xC7FF, int(fx["fop"])
         self._control[2] = _full_tags(int(fx["ftw"]), top, fx["st"])
+        self._pointers[0], self._pointers[1], self._selectors[:] = int(fx["fip"]), int(fx["fdp"]), 0
         self._st[(np.arange(8) + top) & 7, :10] = fx["st"][:, :10]
         self._top[0] = top
         self._xmm[:] = fx["xmm"]
@@ -166,6 +183,7 @@ class Bochs:
         r["gpr"], r["rip"] = self._gpr, b.cpu_get_pc(0)
         fx, top = r["fx"], int(self._top[0])
         fx["fcw"], fx["fop"] = self._control[0], self._control[3]
+        fx["fip"], fx["fdp"] = self._pointers
         fx["fsw"] = int(self._control[1]) & 0xC7FF | top << 11
         tags = int(self._control[2])
         fx["ftw"] = sum(1 << n for n in range(8) if tags >> 2 * n & 3 != 3)
@@ -257,4 +275,14 @@ def run(states: np.ndarray, code: bytes, kind: Kind, mode: int = REPORT) -> np.n
     return shared().run(states, code, kind, mode)
 
 
-assert SYSTEM.names == SYSTEM_RESULT.names[:-3] and TR == 7
+def run_flat(states: np.ndarray, code: bytes, bits: int = 64) -> np.ndarray:
+    """A stand-in for a CPU as layout.py describes it: user mode, 64-bit or 32-bit with flat segments."""
+    kind = KINDS["long_ring3" if bits == 64 else "compatibility"]
+    whole = flat(states, kind)
+    found = run(whole, code, kind)
+    results = np.zeros(len(states), RESULT)
+    for name in RESULT.names:
+        results[name] = found[name]
+    interrupt = results["vector"] >= SOFTWARE_INTERRUPT
+    results["vector"][interrupt] -= SOFTWARE_INTERRUPT
+    return results

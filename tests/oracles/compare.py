@@ -4,7 +4,7 @@
         for difference in compare(form, ours, native.run, bits=64):
             print(difference)
 
-By hand:  python -m tests.oracles.compare --ours unicorn --oracle native [--bits 64] [--states 1000] [PATTERN ...]
+By hand:  python -m tests.oracles.compare --ours tests.machine.one:run [--bits 64] [--states 1000] [PATTERN ...]
 """
 
 import fnmatch
@@ -57,11 +57,21 @@ def _source_zero(instance, states):
         return states["gpr"][:, instance.rm_register] & np.uint64((1 << size) - 1) == 0
     zero = np.zeros(len(states), bool)
     if instance.places:
-        rows, data = peek(states, effective(instance.places[0], states), size // 8)
+        rows, data = peek(states, effective(instance.places[0], states, instance.bits), size // 8)
         zero[rows] = ~data.any(axis=1)
     else:
         zero[:] = True  # an absolute operand: not worth computing
     return zero
+
+
+def _unaligned(instance, states):
+    if not instance.places:
+        return np.full(len(states), bool(instance.form.memory))
+    return effective(instance.places[0], states, instance.bits) & np.uint64(15) != 0
+
+
+def _unmasked(instance, states):
+    return states["fx"]["fcw"] & 0x3F != 0x3F
 
 
 def _constant(test):
@@ -72,8 +82,11 @@ CONDITIONS = {
     "count_not_one": _count_not_one,
     "count_beyond_size": _count_beyond_size,
     "source_zero": _source_zero,
+    "unaligned": _unaligned,
+    "x87_unmasked": _unmasked,
     "size_16": _constant(lambda i: i.form.osize == 16),
     "gate_of_host": _constant(lambda i: i.form.mnemonic == "INT1" or i.immediate in (3, 4, 0x80)),
+    "address_prefix_64": _constant(lambda i: i.bits == 64 and b"\x67" in i.code[:5]),
     "operand_prefix_64": _constant(lambda i: i.bits == 64 and b"\x66" in i.code[:3]),
 }
 
@@ -113,6 +126,8 @@ def ignored(instance: Instance, states: np.ndarray, vendor: str) -> Ignored:
     undefined = sum(FLAG_NAMES[letter] for letter in instance.form.row.flag_set("u") if letter in FLAG_NAMES)
     out = Ignored(np.zeros(count, bool), np.full(count, undefined, np.uint64), np.zeros(count, bool))
     for row in applying(instance.form, instance.bits, vendor):
+        if "vector" in row:
+            continue
         where = CONDITIONS[row["when"]](instance, states) if "when" in row else np.ones(count, bool)
         out.within = row.get("within", out.within)
         kind, _, argument = row.get("ignore", "").partition(":")
@@ -177,6 +192,21 @@ def differing(expected: np.ndarray, got: np.ndarray, instance: Instance, what: I
             differs &= ~_close(kind, float(bound), np.ascontiguousarray(a), np.ascontiguousarray(b))
         found |= {f"{name}{n}": alive & differs[:, n] for n in range(a.shape[1])}
     return {name: where & ~what.states for name, where in found.items() if (where & ~what.states).any()}
+
+
+def explain(row: dict, found: dict, instance: Instance, states: np.ndarray, expected: np.ndarray, got: np.ndarray) -> None:
+    """Take out of `found` what a row with `ignore = "fields:..."`, or with a `vector`, accounts for."""
+    where = CONDITIONS[row["when"]](instance, states) if "when" in row else np.ones(len(states), bool)
+    if "vector" in row:
+        where = where & ((expected["vector"] == row["vector"]) | (got["vector"] == row["vector"]))
+    kind, _, argument = row.get("ignore", "").partition(":")
+    patterns = {"all": ["*"], "fields": argument.split(), "flags": ["rflags"]}.get(kind, [])
+    if kind == "flags":
+        mask = np.uint64(~(sum(FLAG_NAMES[letter] for letter in argument) | IF) & (1 << 64) - 1)
+        where = where & ((expected["rflags"] ^ got["rflags"]) & mask == 0)
+    for name in list(found):
+        if any(fnmatch.fnmatchcase(name, p) for p in patterns):
+            found[name] = found[name] & ~where
 
 
 @dataclass
@@ -265,7 +295,7 @@ def compare(
 ) -> Iterator[Difference]:
     """Runs `instances` random encodings of a form on `states` states in all; yields a Difference for each that differs."""
     vendor = vendor or native.vendor()
-    if any(row.get("ignore") == "all" and "when" not in row for row in applying(form, bits, vendor)):
+    if any(row.get("ignore") == "all" and not row.keys() & {"when", "vector"} for row in applying(form, bits, vendor)):
         return
     each = max(1, states // instances)
     pool = _pool(seed, bits)
@@ -284,6 +314,10 @@ def compare(
         expected = oracle(chosen, instance.code, bits)
         got = ours(chosen, instance.code, bits)
         found = differing(expected, got, instance, what)
+        for row in applying(form, bits, vendor):
+            if "vector" in row or row.get("ignore", "").startswith("fields"):
+                explain(row, found, instance, chosen, expected, got)
+        found = {name: where for name, where in found.items() if where.any()}
         if found:
             order = sorted(found, key=lambda name: (name != "vector", -int(found[name].sum())))
             first = int(np.flatnonzero(found[order[0]])[0])
@@ -308,15 +342,19 @@ def main() -> None:
 
     parser = argparse.ArgumentParser()
     parser.add_argument("patterns", nargs="*", default=["*"])
-    parser.add_argument("--ours", default="unicorn_oracle")
-    parser.add_argument("--oracle", default="native")
+    parser.add_argument("--ours", default="tests.machine.one:run")
+    parser.add_argument("--oracle", default="tests.oracles.native:run")
     parser.add_argument("--bits", type=int, default=64)
     parser.add_argument("--states", type=int, default=1000)
     parser.add_argument("--instances", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--show", type=int, default=1, help="differences shown per form")
     a = parser.parse_args()
-    ours, oracle = (importlib.import_module(f"{__package__}.{name}").run for name in (a.ours, a.oracle))
+    sides = []
+    for text in (a.ours, a.oracle):
+        module, _, function = text.partition(":")
+        sides.append(getattr(importlib.import_module(module), function))
+    ours, oracle = sides
     started, run, bad = time.time(), 0, 0
     for form in FORMS:
         if not form.offered or not any(fnmatch.fnmatchcase(form.row.text, p) or fnmatch.fnmatchcase(form.mnemonic, p) for p in a.patterns):

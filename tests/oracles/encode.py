@@ -229,7 +229,6 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     after = sum(len(data) for _, data in immediates)
     tail, places, rm_register, register = b"", [], None, None
     width = next((o.bits // 8 for o in form.operands if o.kind == "mem"), 8) or BLOCKS.get(form.mnemonic, 16)
-    segment_base = segment if segment in ("fs", "gs") else None
     if e.modrm:
         reg = demanded(form, key.KEY_REG, 3)
         reg = dice.below(6 if any(o.kind == "seg" and o.source == "reg" for o in form.operands) else 8) if reg is None else reg
@@ -245,13 +244,13 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
         tail = bytes([mod << 6 | reg << 3 | rm]) + tail
         register = reg | (rex & 4) << 1
         if place:
-            places.append(Place(**{**place.__dict__, "segment": segment_base}))
+            places.append(Place(**{**place.__dict__, "segment": segment}))
     for operand in form.operands:
         if operand.kind == "str":
-            base, own = (RSI, segment_base) if operand.source == "si" else (RDI, None)
+            base, own = (RSI, segment) if operand.source == "si" else (RDI, "es")
             places.append(Place(base, None, 0, 0, address, operand.bits // 8, own))
     if form.row.sem == "xlat":
-        places.append(Place(RBX, None, 0, 0, address, 1, segment_base))
+        places.append(Place(RBX, None, 0, 0, address, 1, segment))
     if e.space == "legacy":
         code = prefixes + (bytes([0x40 | rex]) if plain_rex else b"") + head + tail
     else:

@@ -6,7 +6,7 @@ Not for: SYSCALL, SYSENTER, INT 80h (they would enter the host's kernel and are 
 What Linux changes on the way and this module puts right:
 * INT3 after the instruction ends it: rip is one less, there is no vector. A fetch fault at another address than the
   instruction's own is the next instruction's affair: the branch went there.
-* A page fault above the user half is reported as a protection violation (arch/x86/mm/fault.c: sanitize_error_code): bit 0 is
+* A page fault above the user half (and in its last page) is reported as a protection violation (arch/x86/mm/fault.c: sanitize_error_code): bit 0 is
   cleared, nothing is mapped there.
 * RF is set in what a fault pushes: cleared. The FXSAVE image carries the kernel's own words in bytes 464-511: cleared.
 """
@@ -160,7 +160,7 @@ class Native:
             rip[ended] -= 1
             arrived |= ended
         vector[arrived] = NONE
-        error[page_fault & (address >> 47 != 0)] &= 0xFFFE
+        error[page_fault & (address >= 0x7FFF_FFFF_F000)] &= 0xFFFE
         error[~np.isin(vector, HAS_ERROR_CODE)] = 0
         address[vector != PF_FAULT] = 0
         results["rflags"] &= ~np.uint64(RF)

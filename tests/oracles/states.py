@@ -153,7 +153,17 @@ class Place:
     displacement: int
     size: int
     width: int
-    segment: str | None = None  # "fs" or "gs" when its base counts
+    segment: str | None = None  # the override, or the only one possible (es of the string instructions); None: the usual one
+
+
+def segment_base(states: np.ndarray, place: Place, bits: int) -> np.ndarray | None:
+    """The base that is added to a memory operand's address in each state, or None for 0."""
+    name = place.segment or ("ss" if place.base in (RSP, RBP) else "ds")
+    if name in ("fs", "gs"):
+        return states[f"{name}_base"]
+    if bits == 64 or "segment" not in states.dtype.names:
+        return None
+    return states["segment"]["base"][:, ("es", "cs", "ss", "ds").index(name)]
 
 
 def aim(rng: np.random.Generator, states: np.ndarray, place: Place, bits: int = 64, share: float = 0.95) -> None:
@@ -165,8 +175,9 @@ def aim(rng: np.random.Generator, states: np.ndarray, place: Place, bits: int = 
     count = len(states)
     target = addresses(rng, count, place.width, bits)
     mask = np.uint64((1 << place.size) - 1)
-    if place.segment:
-        target = target - states[f"{place.segment}_base"]
+    base = segment_base(states, place, bits)
+    if base is not None:
+        target = target - base
     target = target - np.uint64(place.displacement & _M64)
     chosen = rng.random(count) < share
     if place.base is None or place.base == place.index:

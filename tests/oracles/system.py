@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import states as plain
-from .layout import CODE, CODE_SIZE, IF, PAGE, READ_ONLY, RBP, RBX, RDI, RSI, RSP, STATE, WINDOW, WINDOW_SIZE, empty
+from .layout import CODE, CODE_SIZE, IF, PAGE, RBP, RBX, RDI, READ_ONLY, RSI, RSP, STATE, WINDOW, WINDOW_SIZE, empty
 
 TABLES, TABLES_SIZE = 0x3000_0000, 2 * PAGE
 PAGING, PAGING_SIZE = 0x3000_2000, 6 * PAGE
@@ -296,3 +296,16 @@ def generate(name: str, count: int, seed: int) -> np.ndarray:
             inside = gpr[:, register] - np.uint64(WINDOW) < WINDOW_SIZE + 64
             gpr[inside, register] = (offset & np.uint64(0xFFFFFFFF if kind.bits == 32 else 0xFFFF))[inside]
     return states
+
+
+def flat(states: np.ndarray, kind: Kind) -> np.ndarray:
+    """States of layout.STATE as states of a whole CPU of a flat kind."""
+    whole = np.repeat(generate(kind.name, 1, 0), len(states))
+    for name in STATE.names:
+        whole[name] = states[name]
+    whole["cr0"] |= np.uint64(AM)
+    whole["segment"]["selector"][:, :LDTR] = 0x2B  # what they are under Linux (asm/segment.h)
+    whole["segment"]["selector"][:, CS] = 0x33 if kind.bits == 64 else 0x23
+    for number, name in ((FS, "fs_base"), (GS, "gs_base")):
+        whole["segment"]["base"][:, number] = states[name]
+    return whole

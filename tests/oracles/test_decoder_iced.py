@@ -74,6 +74,7 @@ def test_part_of_libc():
 @pytest.mark.slow
 @pytest.mark.parametrize("path", os.environ.get("DECODER_FILES", LIBC).split(":"))
 def test_whole_files(path):
-    """Every executable section of the files named in DECODER_FILES (ELF; libc alone by default)."""
-    for _, bits, address, data in executable_sections(path):
-        print(path, clean(dc.compare_section(data, bits, address)))
+    """Every executable section of the files named in DECODER_FILES (ELF, `path` or `path@64` where the class misleads)."""
+    path, _, given = path.partition("@")
+    for name, bits, address, data in executable_sections(path):
+        print(path, name, clean(dc.compare_section(data, int(given or bits), address)))
