@@ -1,6 +1,7 @@
-"""One instruction by the plain meanings, decoder and memory included, as a stand-in for a CPU (tests/oracles/layout.py).
+"""One instruction by the plain meanings, decoder and memory included, as a stand-in for a CPU.
 
-The vCPU runs at CPL 3 in long mode (64-bit or compatibility mode with flat segments), its page tables map what the layout maps.
+`run` takes the states of tests/oracles/layout.py: CPL 3 in long mode (64-bit or compatibility mode with flat segments), page tables
+that map what the layout maps.  `run_system` takes those of tests/oracles/system.py: any mode, segments and all.
 """
 
 import ctypes
@@ -28,8 +29,10 @@ from tests.oracles.layout import (
     WINDOW,
     WINDOW_SIZE,
 )
+from tests.oracles.system import PAGING, PAGING_SIZE, SYSTEM_RESULT, TABLES, TABLES_SIZE, paging
 from vmdbg.machine import build, kinds
 from vmdbg.machine.blocks import register_field
+from vmdbg.machine.descriptor import refresh_mode
 from vmdbg.machine.flags import get_rflags, set_rflags
 from vmdbg.machine.slots import begin, commit
 from vmdbg.machine.state import BRANCH, FAULT, NEXT, REPEAT, SLOW, Cpu, Shared, Uop
@@ -37,7 +40,7 @@ from vmdbg.machine.threaded import effective, operand
 from vmdbg.machine.tlb import SIZE as TLB_SIZE
 from vmdbg.machine.tlb import flush, refresh
 
-RAM_SIZE = CODE + CODE_SIZE + PAGE
+RAM_SIZE = PAGING + PAGING_SIZE + PAGE
 FLAT_DATA, FLAT_CODE64, FLAT_CODE32 = 0xC0F3, 0xA0FB, 0xC0FB  # access rights, DPL 3
 SELECTORS = (0x2B, 0x33, 0x2B, 0x2B, 0x2B, 0x2B)
 IMAGE = READ_ONLY_IMAGE.tobytes()
@@ -103,9 +106,24 @@ class One:
         cpu.budget, cpu.pending, cpu.slow = 1 << 40, 0, 0
         refresh(cpu)
 
-    def result(self, status, state):
+    def load_system(self, state, kind):
+        """Put a state of a whole CPU into the vCPU and its memory."""
+        cpu = self.cpu
+        self.load(state)
+        for n in range(8):
+            segment = state["segment"][n]
+            cpu.seg_selector[n], cpu.seg_attr[n] = U16(int(segment["selector"])), U32(int(segment["attributes"]))
+            cpu.seg_base[n], cpu.seg_limit[n] = U64(int(segment["base"])), U64(int(segment["limit"]))
+        for name in "cr0 cr2 cr3 cr4 cr8 efer xcr0 gdtr_base gdtr_limit idtr_base idtr_limit".split():
+            setattr(cpu, name, int(state[name]))
+        self.bytes[TABLES : TABLES + TABLES_SIZE] = state["tables"]
+        cpu.cpl = kind.cpl
+        refresh_mode(cpu)
+        refresh(cpu)
+
+    def result(self, status, state, dtype=RESULT):
         """What the instruction did, as an oracle reports it."""
-        cpu, r = self.cpu, np.zeros((), RESULT)
+        cpu, r = self.cpu, np.zeros((), dtype)
         r["fx"], r["fs_base"], r["gs_base"] = state["fx"], state["fs_base"], state["gs_base"]
         r["gpr"] = [int(cpu.gpr[n]) for n in range(16)]
         r["rflags"] = int(get_rflags(cpu)) & ~RF
@@ -188,6 +206,29 @@ class One:
             out[n] = self.result(self.step(kind), state)
         return out
 
+    def run_system(self, states, code, kind):
+        """A stand-in for a machine; of the result, what `run` gives is filled in.  The code is the same for all states."""
+        out = np.zeros(len(states), SYSTEM_RESULT)
+        self.bytes[CODE : CODE + CODE_SIZE] = INT3
+        self.bytes[PAGING : PAGING + PAGING_SIZE] = paging(kind)
+        flush(self.cpu)
+        try:
+            for n, state in enumerate(states):
+                start = int(state["rip"])
+                at = start + (0 if kind.bits == 64 else int(state["segment"]["base"][1]))
+                self.bytes[at : at + len(code)] = np.frombuffer(code, np.uint8)
+                self.load_system(state, kind)
+                i = isa.decode(code, bits=kind.bits, ip=start)
+                if i is None:
+                    self.cpu.vector = UD
+                    out[n] = self.result(FAULT, state, SYSTEM_RESULT)
+                    continue
+                self.fill(i, start)
+                out[n] = self.result(self.step(kinds.kind_of(i.form, 0)), state, SYSTEM_RESULT)
+        finally:
+            self.set_up()
+        return out
+
 
 @functools.cache
 def shared():
@@ -198,3 +239,8 @@ def shared():
 def run(states, code, bits=64):
     """`One.run` on the shared vCPU."""
     return shared().run(states, code, bits)
+
+
+def run_system(states, code, kind):
+    """`One.run_system` on the shared vCPU."""
+    return shared().run_system(states, code, kind)
