@@ -41,6 +41,8 @@ EXPORTS = {
     "vm_decode_section": (isa.decoder, "decode_section", (DECODED_TABLES, U64T, U64T, U64T, U64T, U64T, U64T)),
 }
 
+INLINED = frozenset("move_vector move_scalar".split())  # meanings of SSE that are worth a copy in every handler
+
 
 def modules() -> list[ModuleType]:
     """Every module that is written in the word language."""
@@ -127,10 +129,12 @@ class Part:
         for symbol in called:
             if symbol not in defined:
                 declared.setdefault(symbol, called[symbol])
-        lines = [f'target triple = "{llvm.get_process_triple()}"', *constants.values()]
+        host = emit.machine()
+        lines = [f'target datalayout = "{host.target_data}"', f'target triple = "{host.triple}"', *constants.values()]
         lines += [d for symbol, d in declared.items() if symbol not in defined]
         core = llvm.parse_assembly("\n".join([*lines, *defined.values(), handlers]))
         core.name = "core"
+        called_meanings = {self.symbols[kind_symbol(k)][0] for _, k in self.share if k.unit and k.sem not in INLINED}
         for f in core.functions:
             name = f.name
             if name in canonical:
@@ -139,7 +143,7 @@ class Part:
                     f.add_function_attribute("noinline")
             elif name in defined:
                 f.linkage = "internal"
-                f.add_function_attribute("alwaysinline")
+                f.add_function_attribute("noinline" if name in called_meanings else "alwaysinline")
         return core
 
     def handlers(self) -> tuple[str, dict[str, str]]:

@@ -55,6 +55,7 @@ FRAME = [
     ("fault_gp0", (CPU,)),
     ("sse_available", (CPU,)),
     ("mmx_available", (CPU,)),
+    ("sse_mmx_available", (CPU,)),
     ("mmx_written", (CPU, U64T)),
 ]
 
@@ -202,8 +203,10 @@ class Writer:
         if kind.cc is not None:
             args.append(f"i64 {kind.cc}")
         symbol, result = self.symbols[kind_symbol(kind)]
+        if kind.unit == "sse_mmx":
+            self.frame("mmx_written", ["ptr %cpu", "i64 8"])
         status = self.call(symbol, result, args)
-        if kind.unit == "mmx" and kind.sem != "emms":
+        if touched or (kind.unit == "mmx" and kind.sem != "emms"):
             number = self.assign(f"zext i8 {self.field(f'r{touched[0]}', 8)} to i64") if touched else "8"
             happened = self.assign(f"icmp eq i64 {status}, {NEXT}")
             self.branch(happened, "touch", "untouched")

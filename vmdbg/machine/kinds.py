@@ -60,7 +60,7 @@ class Kind:
     cc: int | None
     string_bits: int  # of the elements of a string instruction, else 0
     cpl0: bool
-    unit: str  # "sse", "mmx": availability is checked first; else ""
+    unit: str  # "sse", "mmx", "sse_mmx": availability is checked first; else ""
     shape: int
     long: bool = False  # 64-bit operand size: it runs in 64-bit mode only
 
@@ -118,11 +118,16 @@ BY_SIZE = frozenset("push pop push_seg pop_seg call_near call_indirect ret leave
 
 
 def unit_of(form: Form) -> str:
-    """The execution unit whose availability is checked first."""
+    """The execution units whose availability is checked first: "sse", "mmx", "sse_mmx" or none.
+
+    CVTPI2PS and CVTPI2PD from memory touch no MMX register and make no transition.
+    """
     kinds = {o.kind for o in form.operands}
     if form.encoding.space != "legacy":
         return ""
     if "xmm" in kinds:
+        return "sse_mmx" if "mm" in kinds else "sse"
+    if form.row.sem in ("ldmxcsr", "stmxcsr"):
         return "sse"
     return "mmx" if "mm" in kinds or form.row.sem == "emms" else ""
 

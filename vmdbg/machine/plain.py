@@ -16,7 +16,7 @@ from vmdbg.machine import semantics
 from vmdbg.machine.blocks import GOTO, STOP
 from vmdbg.machine.faults import fault_gp0, fault_ud
 from vmdbg.machine.kinds import DIRECT, EA, FLAT, GPR, IMM, INDIRECT, MEM, MMX, NUMBER, ONE, XMM, Kind, all_kinds
-from vmdbg.machine.semantics.sse_state import mmx_available, mmx_written, sse_available
+from vmdbg.machine.semantics.sse_state import mmx_available, mmx_written, sse_available, sse_mmx_available
 from vmdbg.machine.state import BRANCH, FAULT, NEXT, Cpu, Uop
 from vmdbg.machine.threaded import CHECK, UOP_SIZE, effective, enter, leave, lookup, operand, operand_flat
 
@@ -39,7 +39,7 @@ def meanings() -> dict[str, Callable]:
 
 MEANINGS = meanings()
 KINDS, _TABLE = all_kinds()
-AVAILABLE = dict(sse=sse_available, mmx=mmx_available)
+AVAILABLE = dict(sse=sse_available, mmx=mmx_available, sse_mmx=sse_mmx_available)
 
 
 def place(cpu: Cpu, u: Uop, kind: Kind, k: int) -> Place | None:
@@ -87,9 +87,11 @@ def perform(cpu: Cpu, u: Uop, kind: Kind) -> int:
         places.append(kind.cc)
     if kind.sem not in MEANINGS:
         return fault_ud(cpu)
+    written = [k for k, p in enumerate(kind.places) if p.where == MMX and p.writes]
+    if kind.unit == "sse_mmx":
+        mmx_written(cpu, U64(8))
     status = MEANINGS[kind.sem](cpu, u, *places)
-    if status == NEXT and kind.unit == "mmx" and kind.sem != "emms":
-        written = [k for k, p in enumerate(kind.places) if p.where == MMX and p.writes]
+    if status == NEXT and (written or (kind.unit == "mmx" and kind.sem != "emms")):
         mmx_written(cpu, U64((u.r0, u.r1, u.r2)[written[0]] if written else 8))
     return status
 

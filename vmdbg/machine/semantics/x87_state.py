@@ -10,10 +10,9 @@ from isa.lang.struct import words8
 from isa.lang.word import U8, U16, U32, U64, outlined
 from vmdbg.machine.faults import fault
 from vmdbg.machine.memory import locate
-from vmdbg.machine.state import CR0_EM, CR0_NE, CR0_TS, CS, EXIT, MF, NEXT, NM
+from vmdbg.machine.state import CR0_EM, CR0_NE, CR0_TS, CS, EXIT, MF, NEXT, NM, X_FERR
 
 IE, DE, ZE, OE, UE, PE, SF, ES = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80
-X_FERR = 32  # in cpu.reason: an x87 exception is pending while CR0.NE is 0; IRQ 13 is due
 C0, C1, C2, C3, BUSY = 0x100, 0x200, 0x400, 0x4000, 0x8000
 CONDITIONS = 0x4700
 EXCEPTIONS = 0x3F
