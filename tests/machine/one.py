@@ -29,7 +29,7 @@ from tests.oracles.layout import (
     WINDOW,
     WINDOW_SIZE,
 )
-from tests.oracles.system import PAGING, PAGING_SIZE, SYSTEM_RESULT, TABLES, TABLES_SIZE, paging
+from tests.oracles.system import PAGING, PAGING_SIZE, REGISTERS, SYSTEM_RESULT, TABLES, TABLES_SIZE, paging
 from vmdbg.machine import build, kinds
 from vmdbg.machine.blocks import register_field
 from vmdbg.machine.descriptor import refresh_mode
@@ -43,7 +43,7 @@ from vmdbg.machine.tlb import flush, refresh
 RAM_SIZE = PAGING + PAGING_SIZE + PAGE
 FLAT_DATA, FLAT_CODE64, FLAT_CODE32 = 0xC0F3, 0xA0FB, 0xC0FB  # access rights, DPL 3
 SELECTORS = (0x2B, 0x33, 0x2B, 0x2B, 0x2B, 0x2B)
-IMAGE = READ_ONLY_IMAGE.tobytes()
+SYSTEM_REGISTERS = [name for name in REGISTERS if name in Cpu.fields]
 
 
 class One:
@@ -114,16 +114,18 @@ class One:
             segment = state["segment"][n]
             cpu.seg_selector[n], cpu.seg_attr[n] = U16(int(segment["selector"])), U32(int(segment["attributes"]))
             cpu.seg_base[n], cpu.seg_limit[n] = U64(int(segment["base"])), U64(int(segment["limit"]))
-        for name in "cr0 cr2 cr3 cr4 cr8 efer xcr0 gdtr_base gdtr_limit idtr_base idtr_limit".split():
+        for name in SYSTEM_REGISTERS:
             setattr(cpu, name, int(state[name]))
+        for n in range(8):
+            cpu.dr[n] = U64(int(state["dr"][n]))
         self.bytes[TABLES : TABLES + TABLES_SIZE] = state["tables"]
         cpu.cpl = kind.cpl
         refresh_mode(cpu)
         refresh(cpu)
 
-    def result(self, status, state, dtype=RESULT):
+    def result(self, status, state):
         """What the instruction did, as an oracle reports it."""
-        cpu, r = self.cpu, np.zeros((), dtype)
+        cpu, r = self.cpu, np.zeros((), RESULT)
         r["fx"], r["fs_base"], r["gs_base"] = state["fx"], state["fs_base"], state["gs_base"]
         r["gpr"] = [int(cpu.gpr[n]) for n in range(16)]
         r["rflags"] = int(get_rflags(cpu)) & ~RF
@@ -206,9 +208,25 @@ class One:
             out[n] = self.result(self.step(kind), state)
         return out
 
+    def report(self, out, status, state):
+        """Fill in a result of a whole CPU: what `result` gives, segments, system registers, tables."""
+        cpu, r = self.cpu, self.result(status, state)
+        for name in RESULT.names:
+            out[name] = r[name]
+        for n in range(8):
+            segment = out["segment"][0, n]
+            segment["selector"], segment["attributes"] = int(cpu.seg_selector[n]), int(cpu.seg_attr[n])
+            segment["base"], segment["limit"] = int(cpu.seg_base[n]), int(cpu.seg_limit[n])
+            out["dr"][0, n] = int(cpu.dr[n])
+        for name in SYSTEM_REGISTERS:
+            out[name] = int(getattr(cpu, name))
+        out["tables"] = self.bytes[TABLES : TABLES + TABLES_SIZE]
+
     def run_system(self, states, code, kind):
-        """A stand-in for a machine; of the result, what `run` gives is filled in.  The code is the same for all states."""
+        """A stand-in for a machine: nothing is delivered, a fault is reported.  The code is the same for all states."""
         out = np.zeros(len(states), SYSTEM_RESULT)
+        for name in states.dtype.names:
+            out[name] = states[name]
         self.bytes[CODE : CODE + CODE_SIZE] = INT3
         self.bytes[PAGING : PAGING + PAGING_SIZE] = paging(kind)
         flush(self.cpu)
@@ -221,10 +239,10 @@ class One:
                 i = isa.decode(code, bits=kind.bits, ip=start)
                 if i is None:
                     self.cpu.vector = UD
-                    out[n] = self.result(FAULT, state, SYSTEM_RESULT)
+                    self.report(out[n : n + 1], FAULT, state)
                     continue
                 self.fill(i, start)
-                out[n] = self.result(self.step(kinds.kind_of(i.form, 0)), state, SYSTEM_RESULT)
+                self.report(out[n : n + 1], self.step(kinds.kind_of(i.form, 0)), state)
         finally:
             self.set_up()
         return out
