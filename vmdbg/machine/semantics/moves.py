@@ -147,6 +147,7 @@ def pop_memory(cpu, u, ea):
     return NEXT
 
 
+@outlined
 def slot_host(cpu, n, bits, write):
     """The n-th place from the top of the stack (signed)."""
     size = U64(bits >> 3)
