@@ -5,6 +5,11 @@ from isa.forms import Operand
 
 # These take no size letter though memory is all they have.
 PLAIN = frozenset("INVLPG CMPXCHG8B SLDT STR SMSW LLDT LTR LMSW VERR VERW CLFLUSH".split())
+# These go from a whole vector in memory to an XMM or a mask register, whatever the length: the letter tells it.
+NARROWING = frozenset(
+    "vcvtpd2dq vcvttpd2dq vcvtpd2ps vcvtpd2udq vcvttpd2udq vcvtqq2ps vcvtuqq2ps vcvtneps2bf16 "
+    "vfpclassph vfpclassps vfpclasspd vcvtdq2ph vcvtudq2ph vcvtps2phx vcvtpd2ph vcvtqq2ph vcvtuqq2ph".split()
+)
 LETTERS = {8: "b", 16: "w", 32: "l", 64: "q"}
 FLOAT_LETTERS = {16: "s", 32: "s", 64: "l", 80: "t"}
 INTEGER_LETTERS = {16: "s", 32: "l", 64: "ll"}
@@ -71,6 +76,10 @@ def _suffix(i, name: str) -> str:
         if name.startswith("fi"):
             return INTEGER_LETTERS[memory[0].bits]
         return FLOAT_LETTERS[memory[0].bits] if not name.startswith(("fldcw", "fnst", "fb")) else ""
+    if name.startswith(("cvtsi2", "vcvtsi2", "vcvtusi2", "ptwrite")) and memory:
+        return LETTERS[memory[0].bits]
+    if name in NARROWING and memory and not i.vector & 4 and form.operands[0].bits <= 128:
+        return {128: "x", 256: "y", 512: "z"}[form.vector]
     if name in ("ret", "leave", "enter", "retf", "push", "pop"):
         if i.osize != i.bits or name == "retf":
             return LETTERS[i.osize] if not any(o.kind == "reg" for o in form.operands) else ""
@@ -80,7 +89,7 @@ def _suffix(i, name: str) -> str:
     plain = [
         o for o in form.operands if o.kind in ("reg", "seg", "cr", "k") and not (o.source == "fixed" and o.number == 1 and o.bits == 8)
     ]
-    if plain or (form.mnemonic in PLAIN or row.sem in ("nop", "setcc")):
+    if plain or (form.mnemonic in PLAIN or row.sem == "setcc" or (row.sem == "nop" and name != "nop")):
         return ""
     return LETTERS[memory[0].bits]
 
@@ -124,6 +133,6 @@ def att(i) -> str:
         shown.reverse()
     rounding = text.rounding_text(i)
     if rounding:
-        at = 1 if shown and shown[0].startswith("$") else 0
+        at = 1 if form.operands[-1].kind in ("imm", "reg") else 0
         shown.insert(at, rounding)
     return f"{text.prefix_text(i)}{_mnemonic(i)} {', '.join(shown)}".rstrip()

@@ -6,6 +6,7 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
+from isa.forms import ENCODINGS
 from isa.instruction import Instruction, decode_many, records
 from tests.oracles import decoder_rules
 
@@ -55,6 +56,26 @@ def aimed(seed: int, n: int, bits: int):
     return out
 
 
+def vectors(seed: int):
+    """Strings for every VEX and EVEX row, with lengths, masks, broadcasts and both kinds of r/m."""
+    r, out = random.Random(seed), []
+    for e in ENCODINGS:
+        if e.space == "legacy":
+            continue
+        pp, w = e.value & 3, e.value >> 4 & 1
+        for _ in range(16):
+            reg = e.value >> 6 & 7 if e.mask >> 6 & 7 == 7 else r.randrange(8)
+            tail = bytes((e.opcode, r.choice((0, 1, 3)) << 6 | reg << 3 | r.choice((0, 1, 4)))) + r.randbytes(9)
+            vvvv = r.choice((15, 15, r.randrange(16))) << 3
+            if e.space == "vex":
+                head = bytes((0xC4, 0xE0 | e.group - 8, w << 7 | vvvv | r.choice((0, 4)) | pp))
+            else:
+                p2 = r.choice((0, 1, 2)) << 5 | 8 | r.choice((0, 1)) | r.choice((0, 16))
+                head = bytes((0x62, 0xF0 | e.group - 16, w << 7 | vvvv | 4 | pp, p2))
+            out.append((head + tail)[:15])
+    return out
+
+
 class Report:
     """What a comparison found: counts and one example of each kind."""
 
@@ -67,6 +88,21 @@ class Report:
         for what, counter in (("length", self.lengths), ("text", self.texts)):
             lines += [f"{what} {n}x {key}: {self.examples[what, key]}" for key, n in counter.most_common(20)]
         return "\n".join(lines)
+
+
+def compare_att(codes: list[bytes], bits: int, ip: int = 0x1000) -> Report:
+    """The AT&T text of what is valid in both."""
+    report, form = Report(), decoder_rules.formatter(decoder_rules.FormatterSyntax.GAS)
+    for code, record in zip(codes, decode_many(codes, bits=bits, ip=ip)):
+        length, name, theirs = decoder_rules.iced(code, bits, ip)
+        report.total += 1
+        if length and not record["reason"]:
+            report.valid += 1
+            mine, other = Instruction(record, ip).format("att"), form.format(theirs)
+            if decoder_rules.normal_att(mine) != decoder_rules.normal_att(other):
+                report.texts[name] += 1
+                report.examples.setdefault(("text", name), (code.hex(), other, mine))
+    return report
 
 
 def compare(codes: list[bytes], bits: int, ip: int = 0x1000) -> Report:

@@ -56,6 +56,41 @@ RULES = [
 ]  # fmt: skip
 
 
+# AT&T: iced's GAS formatter leaves more to the assembler than the GNU tools' own disassembler, whose habits are ours.
+ATT_RULES = [
+    ("hints and prefixes that restate a size", r"^(?:(?:bnd|notrack|xacquire|xrelease|data16|data32|data64|addr16|addr32|rex\.w|\.byte 0x66;) )+", ""),
+    ("", r"^repn?e? (?=ret)", ""),
+    ("", r"^(j\w+),p[nt] ", r"\1 "),
+    ("the segment of a string destination", r"%es:\((%[re]?di)\)", r"(\1)"),
+    ("a scale of 1, and an empty index", r"(,1)\)|,\)", ")"),
+    ("the letter of lods, stos and scas", r"^((?:repn?e? )?)(lods|stos|scas)[bwlq]? ", r"\1\2 "),
+    ("the letter where the mode gives it", r"^(pusha|popa|pushf|popf|lret|iret|ljmp|lcall|ret|leave|enter|push|pop|[sl][gi]dt|loop|loope|loopne|sysret|sysexit|call|jmp|crc32)[bwlq]\b",
+     r"\1"),
+    ("", r"^mov([sz])ww ", r"mov\1xw "),
+    ("", r"^(fnsave|fnstenv|fldenv|frstor)[sl] ", r"\1 "),
+    ("", r"^(v?pcmpestr[im])(?:64|q) ", r"\1 "),
+    ("", r"^getsecq$", "getsec"),
+    ("", r"^(v?extractps .*, %)(?:r(\d+)d?|[er](\w\w))$", r"\1\2\3"),
+    ("aliases", r"^sal", "shl"),
+    ("", r"^xlat.*$", "xlat"),
+    ("", r"^fwait$", "wait"),
+    ("", r"^int3$", "int $3"),
+    ("", r"^xchg (%ax, %ax|%eax, %eax|%rax, %rax)$", "nop"),
+    ("", r"^movabs ", "mov "),
+    ("operands that cannot be chosen", r"^(vmload|vmsave|vmrun|skinit|invlpga|monitor|mwait)\b.*$", r"\1"),
+    ("the operands of xchg: in either order", r"^((?:lock )?xchg\w?) (.+), (.+)$", None),
+    ("the source of a MOV to a segment register", r"^mov %[er]?(\w\w|\d+)[wd]?, (%[c-g]s|%ss)$", r"mov %\1, \2"),
+    ("the letter of a far indirect branch", r"^(lcall|ljmp)l ", r"\1 "),
+]  # fmt: skip
+
+
+def normal_att(text: str) -> str:
+    """An AT&T text with all rules applied."""
+    for _, pattern, replacement in ATT_RULES:
+        text = re.sub(pattern, _sorted if replacement is None else replacement, text)
+    return text
+
+
 def _string(m):
     if m[2] in ("stos", "scas") and (size := re.match("[bwdq]", m[3])):
         return f"{m[1] or ''}{m[2]}{size[0]}"

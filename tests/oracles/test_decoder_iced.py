@@ -10,7 +10,7 @@ pytestmark = pytest.mark.oracle
 from isa import compiled  # noqa: E402
 from tests.oracles import decoder_compare as dc  # noqa: E402
 
-SAMPLE, LONG = 20_000, 1_000_000
+SAMPLE, LONG = 12_000, 1_000_000
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,6 +33,20 @@ def test_random_bytes(bits):
 def test_aimed_bytes(bits):
     """So do strings that reach prefixes, escapes, VEX and EVEX more often."""
     clean(dc.compare(dc.aimed(40 + bits, SAMPLE, bits), bits))
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_every_vector_row(bits):
+    """Every VEX and EVEX row has the same lengths and texts, Intel's and AT&T's."""
+    codes = dc.vectors(11)
+    clean(dc.compare(codes[bits // 64 :: 2], bits))
+    clean(dc.compare_att(codes[bits // 64 :: 4], bits))
+
+
+@pytest.mark.parametrize("bits", [16, 32, 64])
+def test_att(bits):
+    """The AT&T text is that of iced's GAS formatter after the rules listed beside the Intel ones."""
+    clean(dc.compare_att(dc.uniform(60 + bits, SAMPLE // 4) + dc.aimed(80 + bits, SAMPLE // 4, bits), bits))
 
 
 def test_differences_are_few():
