@@ -65,6 +65,7 @@ _REGISTERS = {
     "sysenter_eip": ("sysenter_eip", _U64), "tsc_aux": ("tsc_aux", _U32),
 }  # fmt: skip
 _FORCE_FLAGS, _FLUSH_CODE = "_ZN8BX_CPU_C11force_flagsEv", "_Z12flushICachesv"
+_FPU_MODE = "_ZN8BX_CPU_C22handleFpuMmxModeChangeEv"  # what CR0.EM and TS mean for the FPU; cpu_set_mode leaves it out
 
 
 def unavailable() -> str | None:
@@ -158,6 +159,7 @@ class Bochs:
         b.cpu_set_mxcsr(0, _U32(int(fx["mxcsr"])))
         b.cpu_set_mxcsr_mask(0, _U32(0xFFFF))
         b.cpu_set_mode(0)
+        getattr(b, _FPU_MODE)(_U64(self._object))
 
     def _store(self, r: np.ndarray) -> None:
         b = self._bochs

@@ -6,8 +6,8 @@ Not for: SYSCALL, SYSENTER, INT 80h (they would enter the host's kernel and are 
 What Linux changes on the way and this module puts right:
 * INT3 after the instruction ends it: rip is one less, there is no vector. A fetch fault at another address than the
   instruction's own is the next instruction's affair: the branch went there.
-* A page fault above the user half (and in its last page) is reported as a protection violation (arch/x86/mm/fault.c: sanitize_error_code): bit 0 is
-  cleared, nothing is mapped there.
+* A page fault above the user half, or in its last page, is reported as a protection violation (arch/x86/mm/fault.c:
+  sanitize_error_code): bit 0 is cleared, nothing is mapped there.
 * RF is set in what a fault pushes: cleared. The FXSAVE image carries the kernel's own words in bytes 464-511: cleared.
 """
 
@@ -16,7 +16,7 @@ import mmap
 import os
 import platform
 import select
-import subprocess
+import signal
 import sys
 
 import numpy as np
@@ -102,42 +102,38 @@ class Native:
         if self._child is None:
             self._start()
         try:
-            os.write(self._child.stdin.fileno(), b"g")
-            ready, _, _ = select.select([self._child.stdout], [], [], _TIMEOUT)
+            os.write(self._to, b"g")
+            ready, _, _ = select.select([self._from], [], [], _TIMEOUT)
             if not ready:
                 self.close()
                 raise TimeoutError("the instruction does not end")
-            if os.read(self._child.stdout.fileno(), 1) == b"g":
+            if os.read(self._from, 1) == b"g":
                 return
         except BrokenPipeError:
             pass
-        status = self._child.wait()
-        self.close()
-        raise NativeDied(f"the child ended with status {status}")
+        raise NativeDied(f"the child ended with status {self.close()}")
 
     def _start(self) -> None:
         program = os.memfd_create("native")
         os.write(program, self._program)
-        shared = os.dup(self._file)
+        theirs_in, self._to = os.pipe()
+        self._from, theirs_out = os.pipe()
+        actions = [(os.POSIX_SPAWN_DUP2, old, new) for old, new in ((theirs_in, 0), (theirs_out, 1), (self._file, t.SHARED_FD))]
+        path = f"/proc/{os.getpid()}/fd/{program}"
+        self._child = os.posix_spawn(path, ["native"], {}, file_actions=actions)
+        for number in (program, theirs_in, theirs_out):
+            os.close(number)
 
-        # The child finds the shared file at SHARED_FD, whatever its number is here.
-        def place():
-            os.dup2(shared, t.SHARED_FD)
-
-        self._child = subprocess.Popen(
-            [f"/proc/{os.getpid()}/fd/{program}"], stdin=-1, stdout=-1, bufsize=0, close_fds=False, preexec_fn=place
-        )
-        os.close(program)
-        os.close(shared)
-
-    def close(self) -> None:
-        """End the child."""
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._child.stdin.close()
-            self._child.stdout.close()
-            self._child = None
+    def close(self) -> int | None:
+        """End the child; how it ended, if it had before."""
+        if self._child is None:
+            return None
+        os.close(self._to)
+        os.close(self._from)
+        os.kill(self._child, signal.SIGKILL)
+        _, status = os.waitpid(self._child, 0)
+        self._child = None
+        return os.waitstatus_to_exitcode(status)
 
     @staticmethod
     def _convert(raw: np.ndarray, results: np.ndarray) -> None:
