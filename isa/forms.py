@@ -220,7 +220,7 @@ def forms_of(row: Row, encoding: Encoding):
             name = "_".join([mnemonic.lower()] + [f"{o.kind}{o.bits}" if o.kind != "one" else "one" for o in operands])
             if sized and row.sized:
                 name += f"_o{osize}"
-            offered = cpuid.offered(row.feature)
+            offered = row.hint or cpuid.offered(row.feature)
             yield chosen, wide, memory, Form(row, encoding, osize, vector, memory, operands, mnemonic, name, offered)
 
 

@@ -55,6 +55,7 @@ class Row:
     exit: Exit | None = None  # the VM exit it causes in VMX non-root operation
     lock: bool = False  # LOCK is allowed with a memory destination
     feature: str = ""  # its CPUID feature; nothing: every x86 of this model has it
+    hint: bool = False  # a NOP where the feature is absent, not #UD
     faults: str = ""  # beyond those of its memory operands
     note: str = ""
     sized: bool = False  # depends on the operand size though no operand says so

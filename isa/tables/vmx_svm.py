@@ -98,6 +98,6 @@ I("F3 0F 38 D8 /0",  "AESENCWIDE128KL Mkl", "ud", access="r", feature="KL"),
 I("F3 0F 38 D8 /1",  "AESDECWIDE128KL Mkl", "ud", access="r", feature="KL"),
 I("F3 0F 38 D8 /2",  "AESENCWIDE256KL Mzz", "ud", access="r", feature="KL"),
 I("F3 0F 38 D8 /3",  "AESDECWIDE256KL Mzz", "ud", access="r", feature="KL"),
-I("NP 0F 1C /0",     "CLDEMOTE Mb",      "nop", access="r", feature="CLDEMOTE", note="a NOP where the feature is absent"),
+I("NP 0F 1C /0",     "CLDEMOTE Mb",      "nop", access="r", feature="CLDEMOTE", hint=True, note="a NOP where the feature is absent"),
 ]
 # fmt: on
