@@ -113,7 +113,7 @@ def test_compiled_and_plain_agree():
 
     compiled.compile_decoder()
     native = instruction._native
-    data = np.random.default_rng(7).integers(0, 256, 1500, dtype=np.uint8).tobytes()
+    data = np.random.default_rng(7).integers(0, 256, 400, dtype=np.uint8).tobytes()
     for bits in (16, 32, 64):
         fast = records(data, bits=bits, ip=0x1000).copy()
         instruction._native = None

@@ -58,13 +58,15 @@ RULES = [
 
 # AT&T: iced's GAS formatter leaves more to the assembler than the GNU tools' own disassembler, whose habits are ours.
 ATT_RULES = [
-    ("hints and prefixes that restate a size", r"^(?:(?:bnd|notrack|xacquire|xrelease|data16|data32|data64|addr16|addr32|rex\.w|\.byte 0x66;) )+", ""),
+    ("hints and prefixes that restate a size",
+     r"^(?:(?:bnd|notrack|xacquire|xrelease|data16|data32|data64|addr16|addr32|rex\.w|\.byte 0x66;) )+", ""),
     ("", r"^repn?e? (?=ret)", ""),
     ("", r"^(j\w+),p[nt] ", r"\1 "),
     ("the segment of a string destination", r"%es:\((%[re]?di)\)", r"(\1)"),
     ("a scale of 1, and an empty index", r"(,1)\)|,\)", ")"),
     ("the letter of lods, stos and scas", r"^((?:repn?e? )?)(lods|stos|scas)[bwlq]? ", r"\1\2 "),
-    ("the letter where the mode gives it", r"^(pusha|popa|pushf|popf|lret|iret|ljmp|lcall|ret|leave|enter|push|pop|[sl][gi]dt|loop|loope|loopne|sysret|sysexit|call|jmp|crc32)[bwlq]\b",
+    ("the letter where the mode gives it",
+     r"^(pusha?f?|popa?f?|l?ret|iret|l?jmp|l?call|leave|enter|[sl][gi]dt|loopn?e?|sysret|sysexit|crc32)[bwlq]\b",
      r"\1"),
     ("", r"^mov([sz])ww ", r"mov\1xw "),
     ("", r"^(fnsave|fnstenv|fldenv|frstor)[sl] ", r"\1 "),
