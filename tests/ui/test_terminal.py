@@ -19,7 +19,7 @@ class Terminal:
     def __init__(self, socket: str, columns: int, lines: int, *command: str):
         self.socket = socket
         environment = f"COLORTERM=truecolor VMDBG_CACHE={os.environ.get('VMDBG_CACHE', '')}"
-        shell = f"env {environment} {shlex.join(command)}; echo status $?; sleep 60"
+        shell = f"env -u COLUMNS -u LINES {environment} {shlex.join(command)}; echo status $?; sleep 60"
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), shell)
 
     def tmux(self, *arguments: str) -> str:
@@ -30,6 +30,13 @@ class Terminal:
 
     def keys(self, *keys: str) -> None:
         self.tmux("send-keys", *keys)
+
+    def command(self, line: str) -> None:
+        """Type a line of commands as fast as a terminal can, and leave the command line."""
+        self.tmux("send-keys", "-l", f":{line}\r")
+        self.wait_for("f7 Step")
+        self.keys("Escape")
+        self.wait_for(" s Step")
 
     def wait_for(self, words: str, seconds: float = 20) -> str:
         end = time.monotonic() + seconds
@@ -60,20 +67,21 @@ def test_a_session_with_dual_mode(terminal):
     """Break in ring 3, step, run to the page fault, see the console, quit."""
     t = terminal(120, 36, *VMDBG, "dual_mode")
     t.wait_for("not started", FIRST_FRAME)
-    t.keys(":", "b start_a", "Enter", "Escape")
+    t.command("b start_a")
     t.wait_for("breakpoint 1")
     t.keys("c")
     screen = t.wait_for("breakpoint 1 at 0x8048000 start_a")
     assert "3 user    ◀" in screen
     t.keys("s")
     t.wait_for("▶08048005")
-    t.keys(":", "bp trap PF", "Enter", "Escape")
+    t.command("bp trap PF")
     t.wait_for("trap 14 #PF")
     t.keys("c")
     t.wait_for("write of 0x804ffec in ring 3, pa")
     t.keys("s")
     t.wait_for("0 kernel  ◀")
-    t.keys(":", "delete", "Enter", "Escape", "c")
+    t.command("delete")
+    t.keys("c")
     t.wait_for("nobody left to run")
     t.wait_for("nothing is due")
     t.keys("q")
@@ -86,11 +94,15 @@ def test_80_columns(terminal):
     t.wait_for("not started", FIRST_FRAME)
     t.keys("s")
     t.wait_for("▶0000:7c05")
-    t.keys("c", "3")
+    t.keys("c")
+    t.wait_for("nothing is due")
+    t.keys("3")
     t.wait_for("Hello from real mode")
     t.keys("?")
     t.wait_for("escape closes")
-    t.keys("Escape", "q")
+    t.keys("Escape")
+    t.wait_for(" 3 console")
+    t.keys("q")
     t.wait_for("status 0")
 
 

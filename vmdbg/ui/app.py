@@ -29,11 +29,16 @@ VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console)  # that f
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
-    """The bindings of a key map; a line of commands becomes the action `command`."""
-    return [
-        Binding(k.keys, f"command({k.does[2:]!r})" if k.does.startswith(": ") else k.does, k.label or k.help, show=bool(k.label), id=k.id)
-        for k in keys
-    ]
+    """The bindings of a key map; a line of commands becomes the action `command`.
+
+    What opens the command line has priority, that is, it is done before the next key is looked at: whatever is typed
+    after a colon belongs there, however fast.
+    """
+    found: list[BindingType] = []
+    for k in keys:
+        action = f"command({k.does[2:]!r})" if k.does.startswith(": ") else k.does
+        found.append(Binding(k.keys, action, k.label or k.help, show=bool(k.label), id=k.id, priority=action.startswith("prompt")))
+    return found
 
 
 class Debugger(App):
@@ -116,6 +121,10 @@ class Debugger(App):
         address = self.query_one(Disassembly).address
         if address is not None:
             self.action_command(f"toggle {address:#x}")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Letters are letters where they are typed into the command line, and other screens have keys of their own."""
+        return action != "prompt" or (len(self.screen_stack) == 1 and not isinstance(self.focused, Prompt))
 
     def action_prompt(self, beginning: str) -> None:
         self.query_one(Prompt).open(beginning)

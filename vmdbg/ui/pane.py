@@ -19,7 +19,7 @@ class Pane(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     Pane { border: round $panel-lighten-2; border-title-color: $text-muted; scrollbar-size: 0 1; height: 1fr; background: $surface; }
     Pane:focus { border: round $accent; border-title-color: $accent; }
-    Pane > .pane--quiet { color: $text-muted; }
+    Pane > .pane--quiet { text-style: dim; }
     Pane > .pane--strong { text-style: bold; }
     Pane > .pane--changed { color: $warning; text-style: bold; }
     Pane > .pane--current { background: $primary; color: $text; text-style: bold; }

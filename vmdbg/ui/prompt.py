@@ -26,7 +26,7 @@ class Prompt(Input):
             self.line = line
 
     BINDINGS = [
-        Binding("escape", "leave", "Leave", show=False),
+        Binding("escape", "leave", "Leave", show=False, priority=True),
         Binding("up", "past(-1)", "Earlier", show=False),
         Binding("down", "past(1)", "Later", show=False),
         Binding("tab", "take", "Complete", show=False),
@@ -48,7 +48,7 @@ class Prompt(Input):
     def open(self, beginning: str) -> None:
         self.value = beginning
         self.cursor_position = len(beginning)
-        self.focus()
+        self.screen.set_focus(self)  # at once: what is typed next belongs here
 
     async def action_submit(self) -> None:
         line = self.value.strip()
@@ -60,7 +60,7 @@ class Prompt(Input):
 
     def action_leave(self) -> None:
         self.value = ""
-        self.screen.query_one("#disassembly").focus()
+        self.screen.set_focus(self.screen.query_one("#disassembly"))
 
     def action_past(self, by: int) -> None:
         self._at = max(0, min(len(self.history), self._at + by))
