@@ -15,9 +15,9 @@ from numba import njit, types  # noqa: E402
 from numba.core import codegen, untyped_passes  # noqa: E402
 from numba.core.compiler import CompilerBase  # noqa: E402
 from numba.core.compiler_machinery import PassManager, register_pass  # noqa: E402
-from numba.core.typed_passes import AnnotateTypes, BaseNativeLowering, NopythonTypeInference, PreLowerStripPhis  # noqa: E402
 from numba.core.dispatcher import Dispatcher  # noqa: E402
 from numba.core.lowering import Lower  # noqa: E402
+from numba.core.typed_passes import AnnotateTypes, BaseNativeLowering, NopythonTypeInference, PreLowerStripPhis  # noqa: E402
 
 from isa.lang import lower  # noqa: E402
 

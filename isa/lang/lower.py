@@ -8,9 +8,9 @@ import operator
 
 from llvmlite import ir
 from numba.core import cgutils, types
+from numba.core.imputils import lower_constant
 from numba.core.typeconv import Conversion
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
-from numba.core.imputils import lower_constant
 from numba.extending import (
     lower_builtin,
     lower_cast,
@@ -317,7 +317,8 @@ def _(context, b, sig, args, name):
     place, value = args
     host = b.extract_value(place, 0)
     if sig.args[0].word is not word.U32:
-        return store(b, host, 0, value)
+        store(b, host, 0, value)
+        return
     with b.if_else(cgutils.as_bool_bit(b, b.extract_value(place, 1))) as (wide, narrow):
         with wide:
             store(b, host, 0, resize(b, value, 64))

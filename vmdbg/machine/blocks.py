@@ -355,6 +355,3 @@ def lookup(cpu):
     if entry.rip == cpu.rip and entry.key == cpu.key:
         return entry.uop
     return cpu.missing
-
-
-

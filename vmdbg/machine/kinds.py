@@ -30,7 +30,8 @@ NUMBERED = frozenset("seg cr dr st k ymm zmm".split())
 DIRECT = frozenset("jmp jcc call_near loop loope loopne jcxz".split())
 INDIRECT = frozenset("call_indirect jmp_indirect ret ret_imm".split())
 ENDING = frozenset(
-    """sti cli popf hlt pause iret int_ int3 int1 into syscall sysret sysenter sysexit jmp_far jmp_far_memory call_far call_far_memory ret_far ret_far_imm rsm in_ out ins outs
+    """sti cli popf hlt pause iret int_ int3 int1 into syscall sysret sysenter sysexit jmp_far jmp_far_memory call_far call_far_memory
+    ret_far ret_far_imm rsm in_ out ins outs
     mov_to_cr lmsw clts mov_to_dr wrmsr rdtsc rdtscp rdmsr cpuid rdrand rdseed swapgs stac clac invlpg invpcid ltr lldt xsetbv ud""".split()
 )
 
@@ -106,7 +107,8 @@ def place_of(operand: Operand) -> PlaceSpec | None:
 
 # Meanings that compute or check their own addresses, so their memory operand is handed over as an offset.
 OWN_MEMORY = frozenset(
-    """bt_memory bts_memory btr_memory btc_memory pop_memory bound les lds lss lfs lgs call_far_memory jmp_far_memory cmpxchg8b cmpxchg16b invlpg invpcid clflush nop ud
+    """bt_memory bts_memory btr_memory btc_memory pop_memory bound les lds lss lfs lgs call_far_memory jmp_far_memory cmpxchg8b cmpxchg16b
+    invlpg invpcid clflush nop ud
     sgdt sidt lgdt lidt fxsave fxrstor xsave xsaveopt xsavec xsaves xrstor xrstors fldenv fnstenv fnsave frstor""".split()
 )
 
@@ -155,7 +157,16 @@ def kind_of(form: Form, shape: int) -> Kind:
     if sem in ("ud", "nop"):
         places = []
     long = sem in BY_SIZE and form.osize == 64
-    return Kind(sem, tuple(places), form.cc, string_bits, form.row.priv == CPL0 and sem != "ud" and sem not in OWN_PRIVILEGE, unit if sem != "ud" else "", shape if has_memory else 0, long)
+    return Kind(
+        sem,
+        tuple(places),
+        form.cc,
+        string_bits,
+        form.row.priv == CPL0 and sem != "ud" and sem not in OWN_PRIVILEGE,
+        unit if sem != "ud" else "",
+        shape if has_memory else 0,
+        long,
+    )
 
 
 def all_kinds(forms: list[Form] = FORMS) -> tuple[list[Kind], np.ndarray]:

@@ -245,7 +245,9 @@ class Machine:
             if status == threaded.BREAK:
                 return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
             if status == threaded.INTERCEPT:
-                return Stop("trap", n, vector=int(cpu.vector), error_code=int(cpu.error_code), address=int(cpu.fault_address)), budget - left
+                return Stop(
+                    "trap", n, vector=int(cpu.vector), error_code=int(cpu.error_code), address=int(cpu.fault_address)
+                ), budget - left
             if status == HALT:
                 cpu.activity = 1
                 break
@@ -371,5 +373,3 @@ class Machine:
                 return None
             out, n, address = out + piece, n - count, (address + count) & (1 << 64) - 1
         return out
-
-

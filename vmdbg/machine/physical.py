@@ -5,8 +5,10 @@ Each RAM page has a byte in cpu.page_flags that says what a write to it must do 
 
 from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U32, U64
+from vmdbg.machine.state import Shared
 
 PAGE_CODE, PAGE_TABLE, PAGE_WATCHED = 1, 2, 4  # translated code; a page table the TLB was filled from; a watchpoint or the like
+PAGE_DEVICE, PAGE_ROM = 8, 16  # belongs to a device; writes are ignored
 PHYSICAL_BITS = 40  # MAXPHYADDR (CPUID 80000008H:EAX[7:0])
 PHYSICAL_MASK = (1 << PHYSICAL_BITS) - 1
 
@@ -19,7 +21,11 @@ def phys_inside(cpu, pa, size):
 def phys_mark(cpu, pa, flag):
     """Set a PAGE_* bit (a U8) of the page that holds pa, which is inside RAM."""
     flags = words8(cpu.page_flags)
-    flags[pa >> 12] = flags[pa >> 12] | flag
+    old = flags[pa >> 12]
+    if (old & flag) == 0:
+        flags[pa >> 12] = old | flag
+        shared = Shared(cpu.shared)
+        shared.write_epoch = shared.write_epoch + 1
 
 
 def phys_read32(cpu, pa):

@@ -30,12 +30,15 @@ def segment_fault(cpu, seg):
 
 
 def inside_limit(limit, attr, offset, size):
-    """Whether `size` bytes at offset lie in a segment; expand-down: offsets above the limit are the valid ones."""
+    """Whether `size` bytes at offset lie in a segment; expand-down: offsets above the limit are the valid ones.
+
+    In a segment of 4 GiB an access may wrap from the end to the beginning (SDM vol. 3, 5.3: left to the processor).
+    """
     last = offset + (size - 1)
     if (attr & 0xC) == 4:
         top = U64(LOW32) if (attr & A_DB) != 0 else U64(0xFFFF)
         return (offset > limit) & (last <= top)
-    return last <= limit
+    return (last <= limit) | (limit == LOW32)
 
 
 def segment_check(cpu, seg, offset, size, write):

@@ -153,7 +153,7 @@ def store_bytes(cpu, pa, at, count):
 
 @outlined
 def commit(cpu):
-    """Write the slots back, in order.  NEXT when all is done; EXIT: Python must write cpu.value to the device at cpu.port, and come again."""
+    """Write the slots back, in order.  NEXT when all is done; EXIT: Python writes cpu.value to the device at cpu.port and comes again."""
     while cpu.committed < cpu.slots:
         k = cpu.committed
         size = cpu.slot_size[k]

@@ -50,7 +50,23 @@ EFER_SCE, EFER_LME, EFER_LMA, EFER_NXE = 0x1, 0x100, 0x400, 0x800
 A_TYPE, A_S, A_DPL, A_P, A_AVL, A_L, A_DB, A_G, A_UNUSABLE = 0xF, 0x10, 0x60, 0x80, 0x1000, 0x2000, 0x4000, 0x8000, 0x10000
 
 # Exit reasons of the engine, in cpu.reason
-(X_IN, X_OUT, X_MMIO_READ, X_MMIO_WRITE, X_HLT, X_CPUID, X_RDMSR, X_WRMSR, X_RDTSC, X_SHUTDOWN, X_RANDOM, X_APIC, X_PAUSE, X_TASK, X_FERR) = range(1, 16)
+(
+    X_IN,
+    X_OUT,
+    X_MMIO_READ,
+    X_MMIO_WRITE,
+    X_HLT,
+    X_CPUID,
+    X_RDMSR,
+    X_WRMSR,
+    X_RDTSC,
+    X_SHUTDOWN,
+    X_RANDOM,
+    X_APIC,
+    X_PAUSE,
+    X_TASK,
+    X_FERR,
+) = range(1, 16)
 
 
 class Cpu(Struct):
@@ -125,7 +141,8 @@ class Cpu(Struct):
     latched: U64  # 1: its port access has been performed
     mmio: (U64, 16)  # device memory reads of the instruction in flight, in order, up to 8 bytes each
     mmio_count: U64  # how many of them are valid
-    late_fault: U64  # not 0: the FAULT came after a task switch was done: cpu.rip is where it is reported
+    late_fault: U64  # not 0: the FAULT came after a task switch was done, and is reported at late_rip
+    late_rip: U64
     chain_length: U64  # events of the last delivery, in order: the event itself, then the faults its delivery raised
     chain_vector: (U64, 8)
     chain_error: (U64, 8)

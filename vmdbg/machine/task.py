@@ -55,6 +55,7 @@ from vmdbg.machine.state import (
     TS,
     Cpu,
 )
+from vmdbg.machine.tlb import refresh
 
 JMP, CALL, IRET, INT = 0, 1, 2, 3  # what switches; CALL and INT nest
 LATE = 0x100  # in cpu.late_fault: a fault of the new task, not yet taken up by the delivery
@@ -140,6 +141,7 @@ def set_busy(cpu, linear, busy):
 def late(cpu, status):
     """Mark a FAULT as one of the new task."""
     if status == FAULT:
+        refresh(cpu)
         cpu.late_fault = U64(LATE)
         cpu.late_rip = cpu.rip
     return status

@@ -352,5 +352,3 @@ def steps(cpu, n):
         status = run(cpu)
         n = n - 1
     return status
-
-

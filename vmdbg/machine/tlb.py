@@ -129,5 +129,7 @@ def block_mode(cpu):
 def paging_mode_changed(cpu, cr0, cr4, efer):
     """Whether a change from these old values drops translations: the paging bits of CR0, CR4 and EFER."""
     return (
-        ((cr0 ^ cpu.cr0) & (CR0_PG | 0x10000)) != 0 or ((cr4 ^ cpu.cr4) & (CR4_PAE | CR4_SMAP | 0x100090)) != 0 or ((efer ^ cpu.efer) & (EFER_LMA | 0x800)) != 0
+        ((cr0 ^ cpu.cr0) & (CR0_PG | 0x10000)) != 0
+        or ((cr4 ^ cpu.cr4) & (CR4_PAE | CR4_SMAP | 0x100090)) != 0
+        or ((efer ^ cpu.efer) & (EFER_LMA | 0x800)) != 0
     )
