@@ -87,7 +87,7 @@ def fld_st(cpu, u, src):
     if status != NEXT:
         return status
     i = U32(src.value)
-    if is_empty(cpu, i):
+    if is_empty(cpu, i) & is_empty(cpu, U32(7)):
         if not stack_underflow(cpu):
             push_st(cpu, U64(INDEFINITE), U32(INDEFINITE_SIGN))
     else:

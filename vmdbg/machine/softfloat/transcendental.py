@@ -77,8 +77,8 @@ def reduce_angle(exponent, m):
 
 @outlined
 def sine_of(v, e):
-    """sin of a scaled number up to pi/4, as scaled number."""
-    if slt(e, -U32(64)):
+    """sin of a scaled number up to pi/4, as scaled number; below 2^-32 it is less than half a unit under the argument."""
+    if slt(e, -U32(32)):
         return normalize(v - 1, e)
     r = as_fraction(v, e)
     return scaled_by(v, e, sine_factor(mul_high(r, r)), U32(127))
@@ -87,7 +87,7 @@ def sine_of(v, e):
 @outlined
 def cosine_of(v, e):
     """cos of a scaled number up to pi/4, as scaled number."""
-    if slt(e, -U32(64)):
+    if slt(e, -U32(32)):
         return ~U128(0), U32(MINUS_ONE)
     r = as_fraction(v, e)
     return normalize(cosine_factor(mul_high(r, r)), U32(0))
@@ -135,7 +135,7 @@ def tangent(k, s, e, m, mode):
     else:
         v, f, below, q = reduce_angle(e, m)
         sign = s ^ U32(below) ^ U32(q & 1)
-        if slt(f, -U32(64)) & ((q & 1) == 0):
+        if slt(f, -U32(32)) & ((q & 1) == 0):
             v = v | 1
         else:
             sv, sf = sine_of(v, f)
