@@ -218,12 +218,3 @@ def test_compare_flags():
         fpu = Fpu(a, b)
         x87_compare.fucomi(fpu.cpu, fpu.u, fpu.place(8, 0), fpu.place(8, 1, 1))
         assert int(get_rflags(fpu.cpu)) & 0x8D5 == want and fpu.cpu.fsw & 0x3F == 0
-
-
-def test_mmx():
-    """An MMX instruction makes all tags valid and TOP 0; what it writes becomes a NaN to x87; EMMS empties."""
-    fpu = Fpu(ONE)
-    x87_state.set_mmx(fpu.cpu, U64(3), U64(5))
-    assert fpu.cpu.ftw == 0 and x87_state.top(fpu.cpu) == 0 and fpu.st(3) == (0xFFFF, 5)
-    x87_state.leave_mmx(fpu.cpu)
-    assert fpu.cpu.ftw == 0xFFFF

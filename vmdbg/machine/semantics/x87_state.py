@@ -248,24 +248,3 @@ def initialize(cpu):
     """FNINIT's state (SDM vol. 1, 8.1.5); the registers keep their contents."""
     cpu.fcw, cpu.fsw, cpu.ftw, cpu.fop = U16(0x37F), U16(0), U16(ALL_EMPTY), U16(0)
     cpu.fip, cpu.fdp, cpu.fcs, cpu.fds = U64(0), U64(0), U16(0), U16(0)
-
-
-# ---- MMX
-
-
-def enter_mmx(cpu):
-    """What every MMX instruction but EMMS does to the x87 state: TOP = 0, all tags valid (SDM vol. 1, 9.6.2)."""
-    cpu.fsw = cpu.fsw & 0xC7FF
-    cpu.ftw = U16(0)
-
-
-def set_mmx(cpu, n, value):
-    """Write MM register n (word): the exponent and sign of R[n] become all ones."""
-    cpu.st[U64(n) << 1] = value
-    cpu.st[(U64(n) << 1) + 1] = U64(0xFFFF)
-    enter_mmx(cpu)
-
-
-def leave_mmx(cpu):
-    """EMMS: all tags empty."""
-    cpu.ftw = U16(ALL_EMPTY)
