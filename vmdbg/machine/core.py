@@ -20,6 +20,8 @@ from pathlib import Path
 import llvmlite.binding as llvm
 import platformdirs
 
+from isa import instruction
+
 MACHINE = Path(__file__).parent
 ISA = MACHINE.parent.parent / "isa"
 PARTS = 2
@@ -173,4 +175,5 @@ def load(progress: Progress = lambda done, total, text: None) -> Core:
         if not file.exists():
             build(progress)
         _loaded = Core(file)
+        instruction.install(_loaded.decode_section)
     return _loaded

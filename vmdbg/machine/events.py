@@ -40,6 +40,7 @@ from vmdbg.machine.task import LATE
 BENIGN, CONTRIBUTORY, PAGE_FAULT, DOUBLE_FAULT = 0, 1, 2, 3
 CHAIN = 8  # entries of cpu.chain_*
 DR7_GD = 0x2000
+SOFTWARE = 0x100  # in cpu.vector: INT n, INT3, INTO, INT1 is about to be delivered, not an exception
 
 
 def fault_class(vector, kind):
@@ -114,6 +115,16 @@ def shutdown(cpu):
     return EXIT
 
 
+def stops_here(cpu, vector):
+    """Whether somebody wants to see a software interrupt before it is delivered: cpu.vector is then SOFTWARE | vector."""
+    wanted = ((cpu.intercept[vector >> 6] >> (vector & 63)) & 1) != 0
+    if wanted and cpu.let_pass == 0:
+        cpu.vector = SOFTWARE | vector
+        cpu.error_code, cpu.has_error = U64(0), U64(0)
+        return True
+    return False
+
+
 @outlined
 def deliver(cpu, vector, kind, error_code, has_error, return_rip):
     """Deliver an event; vector, kind (EXTERNAL .. of gates.py), error_code, has_error and return_rip are U64.
@@ -128,6 +139,8 @@ def deliver(cpu, vector, kind, error_code, has_error, return_rip):
     """
     error = has_error != 0
     if is_software(kind) or kind == PRIVILEGED_SOFTWARE:
+        if stops_here(cpu, vector):
+            return FAULT
         cpu.chain_length = U64(0)
         return enter_handler(cpu, vector, kind, error_code, error, return_rip)
     first = BENIGN
@@ -136,6 +149,7 @@ def deliver(cpu, vector, kind, error_code, has_error, return_rip):
         cpu.late_fault = U64(1)
     if cpu.late_fault != 0:
         return_rip = cpu.late_rip
+        cpu.rip = return_rip
         cpu.chain_length = cpu.late_fault - 1
         if cpu.chain_length != 0:
             first = fault_class(cpu.chain_vector[cpu.chain_length - 1], U64(EXCEPTION))

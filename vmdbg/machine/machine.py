@@ -56,8 +56,8 @@ class Device(Protocol):
 class Stop:
     """Why a run ended.
 
-    reason      budget, break (an address), trap (a vector about to be delivered), halt (HLT with interrupts on), idle
-                (halted for ever), shutdown (triple fault), exit (the guest asked for it), error
+    reason      budget, break (an address), trap (a vector about to be delivered), halt (for ever: interrupts are off), idle
+                (halted with interrupts on, nothing due), shutdown (triple fault), exit (the guest asked for it), error
     """
 
     reason: str
@@ -230,8 +230,8 @@ class Machine:
 
     def _all_halted(self) -> Stop:
         if any(int(c.activity) == 1 and int(c.eflags) & F_IF for c in self.cpus):
-            return Stop("halt", self.turn)
-        return Stop("idle", self.turn)
+            return Stop("idle", self.turn)
+        return Stop("halt", self.turn)
 
     def _run_cpu(self, cpu: Cpu, budget: int, resume: bool) -> tuple[Stop | None, int]:
         """Run one vCPU until its budget is spent, it halts or something stops the run: (stop, steps)."""
@@ -246,7 +246,7 @@ class Machine:
                 return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
             if status == threaded.INTERCEPT:
                 return Stop(
-                    "trap", n, vector=int(cpu.vector), error_code=int(cpu.error_code), address=int(cpu.fault_address)
+                    "trap", n, vector=int(cpu.vector) & 0xFF, error_code=int(cpu.error_code), address=int(cpu.fault_address)
                 ), budget - left
             if status == HALT:
                 cpu.activity = 1

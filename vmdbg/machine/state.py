@@ -163,6 +163,7 @@ class Cpu(Struct):
     slice: U64  # budget when this slice began
     rest: U64  # budget put aside while a part of a block runs
     resume: U64  # 1: neither a breakpoint at rip nor an intercepted vector stops the first step of a run
+    let_pass: U64  # 1: the next software interrupt is not intercepted
     tlb: U64  # address of the TLB bank of the current privilege: 512 TlbEntry
     tlb_system: U64  # address of the bank of implicit supervisor accesses
     tlb_contexts: U64  # address of all banks: 8 contexts (address spaces) of 3 banks

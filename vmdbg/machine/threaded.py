@@ -9,7 +9,7 @@ driver.  Budget, pending requests and breakpoints are one test per block, in `en
 from isa.lang.struct import words64
 from isa.lang.word import U8, U32, U64, negative, outlined
 from vmdbg.machine.blocks import BREAKPOINT, DEAD, HELD, code_linear, find_block, lookup
-from vmdbg.machine.events import deliver
+from vmdbg.machine.events import SOFTWARE, deliver
 from vmdbg.machine.gates import EXCEPTION
 from vmdbg.machine.memory import entry_of, locate_slow, misaligned
 from vmdbg.machine.segmentation import segment_check
@@ -328,7 +328,13 @@ def run(cpu):
                 if address != 0:
                     status = U64(slow_step(cpu, Uop(address)))
         if status == FAULT:
-            if intercepted(cpu) and not first:
+            fresh = first and cpu.budget == cpu.slice
+            if (cpu.vector & SOFTWARE) != 0 and cpu.vector < 0x200:
+                if not fresh:
+                    return U64(INTERCEPT)
+                cpu.let_pass = U64(1)
+                continue
+            if intercepted(cpu) and not fresh:
                 return U64(INTERCEPT)
             status = raise_fault(cpu)
             if status != CHECK:
@@ -341,13 +347,14 @@ def run(cpu):
         elif status == HALT or status == EXIT or status == ASSIST:
             return status
         first = False
+        cpu.let_pass = U64(0)
 
 
 def steps(cpu, n):
     """n runs of one step each, as a native tracer would do; returns the status that ended them."""
     status = U64(BUDGET)
     while n != 0 and status == BUDGET:
-        cpu.budget = U64(1)
+        cpu.budget, cpu.slice = U64(1), U64(1)
         cpu.resume = U64(1)
         status = run(cpu)
         n = n - 1
