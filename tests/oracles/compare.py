@@ -21,8 +21,8 @@ from isa.forms import Form
 from . import native
 from .aim import effective, peek, plant, suit
 from .encode import Instance, encode
-from .layout import FLAG_NAMES, IF, NONE, RCX, empty
-from .states import generate
+from .layout import FLAG_NAMES, IF, NONE, RBP, RCX, RSP, empty
+from .states import generate, segment_base
 
 Run = Callable[[np.ndarray, bytes, int], np.ndarray]
 NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
@@ -74,6 +74,27 @@ def _unmasked(instance, states):
     return states["fx"]["fcw"] & 0x3F != 0x3F
 
 
+def _offset_not_canonical(instance, states):
+    """With FS or GS: the offset alone is not canonical (the sum with the base may be)."""
+    out = np.zeros(len(states), bool)
+    for place in instance.places:
+        if place.segment in ("fs", "gs") and place.size == 64:
+            offset = effective(place, states, 64) - states[f"{place.segment}_base"]
+            out |= (offset + np.uint64(1 << 47)) >> np.uint64(48) != 0
+    return out
+
+
+def _at_4g(instance, states):
+    """An operand, or the stack, reaches across offset FFFFFFFF."""
+    out = (states["gpr"][:, RSP] + np.uint64(64)) & np.uint64(0xFFFFFFFF) < 128
+    for operand, place in ((RBP, None), *((None, p) for p in instance.places)):
+        base = np.uint64(0) if place is None else segment_base(states, place, instance.bits)
+        offset = states["gpr"][:, operand] if place is None else effective(place, states, instance.bits) - (0 if base is None else base)
+        width = 64 if place is None else max(place.width, 16)
+        out |= (offset + np.uint64(width)) & np.uint64(0xFFFFFFFF) < width
+    return out | (instance.form.memory is True and not instance.places)
+
+
 def _constant(test):
     return lambda instance, states: np.full(len(states), test(instance))
 
@@ -82,9 +103,12 @@ CONDITIONS = {
     "count_not_one": _count_not_one,
     "count_beyond_size": _count_beyond_size,
     "source_zero": _source_zero,
+    "offset_not_canonical": _offset_not_canonical,
+    "at_4g": _at_4g,
     "unaligned": _unaligned,
     "x87_unmasked": _unmasked,
     "rex_r": _constant(lambda i: (i.register or 0) >= 8),
+    "size_32": _constant(lambda i: i.form.osize == 32),
     "size_16": _constant(lambda i: i.form.osize == 16),
     "gate_of_host": _constant(lambda i: i.form.mnemonic == "INT1" or i.immediate in (3, 4, 0x80)),
     "address_prefix_64": _constant(lambda i: i.bits == 64 and b"\x67" in i.code[:5]),

@@ -182,6 +182,8 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     wanted = demanded(form, key.KEY_MODE + 1, 1)
     if e.space == "evex" or wanted is not None and wanted != int(bits == 64) or any(o.vsib for o in form.operands):
         return None
+    if e.space == "vex" and form.osize == 64 and bits != 64:
+        return None
     selected = _operand_size(form, bits, dice) if e.space == "legacy" else (False, 0)
     if selected is None:
         return None
