@@ -384,7 +384,7 @@ def return_code(cpu, selector):
 def return_stack(cpu, selector, d, cpl):
     """(ok, stack descriptor to return to, its address); a null selector, for 64-bit code below level 3, gives address 0."""
     if (selector & INDEX) == 0:
-        good = long_mode(cpu) and ((d >> 53) & 1) != 0 and cpl != 3 and (selector & RPL) == cpl
+        good = long_mode(cpu) and ((d >> 53) & 1) != 0 and cpl != 3
         if not good:
             fault(cpu, GP, 0)
         return good, U64(0), U64(0)

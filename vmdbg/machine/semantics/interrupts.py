@@ -188,7 +188,7 @@ def return_from_task(cpu, after):
 
 @outlined
 def return_to_v86(cpu, sp, offset, selector, image):
-    """From level 0 with VM set in the image: nine words of 32 bits."""
+    """From level 0 with VM set in the image: nine words of 32 bits; EIP is cut to 16 bits, as Bochs and QEMU do."""
     n = U64(3)
     while n < 9:
         ok, value = stack_word(cpu, sp, n, U64(32))
@@ -196,8 +196,6 @@ def return_to_v86(cpu, sp, offset, selector, image):
             return FAULT
         cpu.frame_value[n] = value
         n = n + 1
-    if offset > 0xFFFF:
-        return fault(cpu, GP, 0)
     mask = U64(POPPED | F_IF | F_IOPL | F_VM | F_VIF | F_VIP)
     flags_from(cpu, image, mask, U64(32))
     put_real(cpu, U64(CS), selector & 0xFFFF)
@@ -208,7 +206,7 @@ def return_to_v86(cpu, sp, offset, selector, image):
     put_real(cpu, U64(GS), cpu.frame_value[8] & 0xFFFF)
     cpu.gpr[RSP] = cpu.frame_value[3]
     refresh_mode(cpu)
-    cpu.rip = offset
+    cpu.rip = offset & 0xFFFF
     return BRANCH
 
 

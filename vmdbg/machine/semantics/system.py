@@ -21,6 +21,7 @@ from vmdbg.machine.state import (
     FAULT,
     NEXT,
 )
+from vmdbg.machine.widths import truncate
 
 # ---- GDTR, IDTR
 
@@ -30,14 +31,17 @@ def store_table(cpu, u, ea, base, limit):
     if umip(cpu):
         return fault_gp0(cpu)
     wide = cpu.bits == 64
-    host = access(cpu, u.seg, ea.value, U64(10) if wide else U64(6), WRITE)
+    first = access(cpu, u.seg, ea.value, U64(2), WRITE)
+    if first == 0:
+        return FAULT
+    host = access(cpu, u.seg, truncate(ea.value + 2, u.asize), U64(8) if wide else U64(4), WRITE)
     if host == 0:
         return FAULT
-    words16(host)[0] = U16(limit)
+    words16(first)[0] = U16(limit)
     if wide:
-        words64(host + 2)[0] = base
+        words64(host)[0] = base
     else:
-        words32(host + 2)[0] = U32(base)
+        words32(host)[0] = U32(base)
     return NEXT
 
 
@@ -48,17 +52,20 @@ def load_table(cpu, u, ea):
         fault_gp0(cpu)
         return False, U64(0), U64(0)
     wide = cpu.bits == 64
-    host = access(cpu, u.seg, ea.value, U64(10) if wide else U64(6), READ)
+    host = access(cpu, u.seg, truncate(ea.value + 2, u.asize), U64(8) if wide else U64(4), READ)
     if host == 0:
         return False, U64(0), U64(0)
-    limit = U64(words16(host)[0])
+    first = access(cpu, u.seg, ea.value, U64(2), READ)
+    if first == 0:
+        return False, U64(0), U64(0)
+    limit = U64(words16(first)[0])
     if wide:
-        base = words64(host + 2)[0]
+        base = words64(host)[0]
         if not canonical(base):
             fault_gp0(cpu)
             return False, base, limit
     else:
-        base = U64(words32(host + 2)[0])
+        base = U64(words32(host)[0])
         if u.osize == 16:
             base = base & 0xFFFFFF
     return True, base, limit
