@@ -178,6 +178,7 @@ class Machine:
         cpu.index, cpu.ram, cpu.ram_size, cpu.a20_mask = n, self._ram.address, self.memory_size, ~U64(0)
         cpu.page_flags, cpu.page_code, cpu.shared = self.page_flags.address, self._page_code, self.shared.address
         cpu.tlb_contexts, cpu.cache = self._allocate(tlb.SIZE), self._allocate(blocks.CACHE * CacheEntry.size)
+        cpu.tlb_none = self._keep_array(np.full(tlb.BANK_SIZE, 0xFF, np.uint8))
         cpu.scratch, cpu.missing = self._scratch, self._missing.address
         cpu.stop, cpu.handlers = self._handlers[blocks.STOP], self._handlers.ctypes.data
         cpu.random = 0x9E3779B97F4A7C15 * (n + 1)

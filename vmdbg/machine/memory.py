@@ -8,6 +8,7 @@ watched page: those go through slots.py, and the driver sees to it that the inst
 
 from isa.lang.struct import words8, words64
 from isa.lang.word import U64, outlined
+from vmdbg.machine.debug import data_breakpoint
 from vmdbg.machine.paging import translate
 from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE
 from vmdbg.machine.segmentation import segment_check
@@ -89,6 +90,8 @@ def alignment_fault(cpu):
 def locate_slow(cpu, linear, size, write, read, implicit):
     """The TLB did not match: walk and fill it, or go through a slot."""
     user = cpu.cpl == 3 and not implicit
+    if (cpu.dr[7] & 0xFF) != 0 and not implicit:
+        cpu.data_hits = cpu.data_hits | data_breakpoint(cpu, linear, size, write)
     if ((linear ^ (linear + (size - 1))) >> 12) != 0:
         return slot(cpu, linear, size, write, read, user, implicit)
     bank = cpu.tlb
@@ -97,8 +100,7 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     if (cpu.cr0 & CR0_PG) == 0:
         pa = linear & 0xFFFFFFFF
     else:
-        supervisor_only = implicit or bank == cpu.tlb_system
-        ok, pa = translate(cpu, linear, write, user, False, supervisor_only)
+        ok, pa = translate(cpu, linear, write, user, False, implicit)
         if not ok:
             return U64(0)
     pa = pa & cpu.a20_mask
@@ -113,6 +115,8 @@ def locate_slow(cpu, linear, size, write, read, implicit):
         if flags == PAGE_CODE and not touches_code(cpu, pa, size):
             return cpu.ram + pa
         return slot(cpu, linear, size, write, read, user, implicit)
+    if bank == cpu.tlb_none:
+        return cpu.ram + pa
     entry = entry_of(bank, linear)
     page = linear & ~U64(PAGE_MASK)
     if entry.read != page:

@@ -165,6 +165,8 @@ class Cpu(Struct):
     resume: U64  # 1: neither a breakpoint at rip nor an intercepted vector stops the first step of a run
     let_pass: U64  # 1: the next software interrupt is not intercepted
     tlb: U64  # address of the TLB bank of the current privilege: 512 TlbEntry
+    tlb_none: U64  # address of a bank that is never filled: every access is looked at (alignment checks, data breakpoints)
+    data_hits: U64  # data breakpoints the instruction in flight has touched, as bits of DR6
     tlb_system: U64  # address of the bank of implicit supervisor accesses
     tlb_contexts: U64  # address of all banks: 8 contexts (address spaces) of 3 banks
     context_key: (U64, 8)  # the address space each context belongs to; 0: free

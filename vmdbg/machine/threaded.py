@@ -9,7 +9,9 @@ driver.  Budget, pending requests and breakpoints are one test per block, in `en
 from isa.lang.struct import words64
 from isa.lang.word import U8, U32, U64, negative, outlined
 from vmdbg.machine.blocks import BREAKPOINT, DEAD, HELD, code_linear, find_block, lookup
+from vmdbg.machine.debug import instruction_breakpoint
 from vmdbg.machine.events import SOFTWARE, deliver
+from vmdbg.machine.faults import fault
 from vmdbg.machine.gates import EXCEPTION
 from vmdbg.machine.memory import entry_of, locate_slow, misaligned
 from vmdbg.machine.segmentation import segment_check
@@ -242,7 +244,8 @@ def deliver_event(cpu, vector, kind, error_code, has_error):
 def raise_fault(cpu):
     """Deliver the fault that is left in cpu.vector: CHECK when it is delivered, else a status for Python."""
     cpu.fault_rip = cpu.rip
-    cpu.eflags = cpu.eflags | F_RF
+    if cpu.vector != DB:
+        cpu.eflags = cpu.eflags | F_RF
     return deliver_event(cpu, cpu.vector, U64(EXCEPTION), cpu.error_code, cpu.has_error)
 
 
@@ -269,19 +272,34 @@ def find(cpu):
 
 
 def attention(cpu):
-    """Whether the next instruction must be run alone: interrupt shadow, single-step trap, debug registers."""
-    return cpu.shadow != 0 or (cpu.eflags & F_TF) != 0 or (cpu.dr[7] & 0xFF) != 0
+    """Whether the next instruction must be run alone: interrupt shadow, single-step trap, RF, debug registers."""
+    return cpu.shadow != 0 or (cpu.eflags & (F_TF | F_RF)) != 0 or (cpu.dr[7] & 0xFF) != 0
 
 
 def alone(cpu, u):
-    """Run one instruction alone, and what follows it: the end of the shadow, debug traps."""
-    shadow, stepping = cpu.shadow, (cpu.eflags & F_TF) != 0
+    """Run one instruction alone, and what comes before and after it: debug exceptions, the end of shadow and RF."""
+    shadow, flags = cpu.shadow, cpu.eflags
+    if (cpu.dr[7] & 0xFF) != 0 and (flags & F_RF) == 0 and shadow != 2:
+        hits = instruction_breakpoint(cpu, code_linear(cpu, cpu.rip))
+        if hits != 0:
+            cpu.pending_db = hits
+            return U64(fault(cpu, DB, 0))
     cpu.shadow = U8(0)
-    status = part(cpu, u, U64(1))
-    if not happened(status):
+    cpu.eflags = flags & ~U64(F_RF)
+    cpu.data_hits = U64(0)
+    status = U64(part(cpu, u, U64(1)))
+    if status == FAULT and cpu.vector == SLOW:
+        address = find(cpu)
+        if address != 0:
+            status = U64(slow_step(cpu, Uop(address)))
+    if not happened(status) and cpu.slow != COMMITTING:
         cpu.shadow = shadow
+        cpu.eflags = cpu.eflags | (flags & F_RF)
         return status
-    if stepping:
+    if status == REPEAT:
+        cpu.eflags = cpu.eflags | (flags & F_RF)
+    cpu.pending_db = cpu.pending_db | cpu.data_hits
+    if (flags & F_TF) != 0:
         cpu.pending_db = cpu.pending_db | 0x4000
     return status
 
@@ -306,6 +324,10 @@ def run(cpu):
         if cpu.budget == 0:
             return U64(BUDGET)
         if cpu.pending_db != 0 and cpu.shadow != 2:
+            cpu.vector = U64(DB)
+            if intercepted(cpu) and not (first and cpu.budget == cpu.slice):
+                cpu.error_code, cpu.has_error = U64(0), U64(0)
+                return U64(INTERCEPT)
             status = debug_trap(cpu)
             if status != CHECK:
                 return status
@@ -323,7 +345,7 @@ def run(cpu):
                 status = U64(execute(cpu, u))
             else:
                 status = U64(part(cpu, u, cpu.budget))
-            if status == FAULT and cpu.vector == SLOW:
+            if status == FAULT and cpu.vector == SLOW and not attention(cpu):
                 address = find(cpu)
                 if address != 0:
                     status = U64(slow_step(cpu, Uop(address)))

@@ -8,7 +8,7 @@ write to it is seen, and drops what depended on it.  So an address space keeps i
 
 from isa.lang.struct import words8
 from isa.lang.word import U64, outlined
-from vmdbg.machine.state import CR0_PG, CR4_PAE, CR4_SMAP, EFER_LMA, F_AC, Shared, TlbEntry
+from vmdbg.machine.state import CR0_AM, CR0_PG, CR4_PAE, CR4_SMAP, EFER_LMA, F_AC, Shared, TlbEntry
 
 ENTRIES, BANKS, CONTEXTS = 512, 3, 8
 SUPERVISOR, USER, OVERRIDE = 0, 1, 2
@@ -115,6 +115,8 @@ def refresh(cpu):
         bank = U64(OVERRIDE)
     cpu.tlb_system = base
     cpu.tlb = base + bank * BANK_SIZE
+    if (cpu.dr[7] & 0xFF) != 0 or (cpu.cpl == 3 and (cpu.eflags & F_AC) != 0 and (cpu.cr0 & CR0_AM) != 0):
+        cpu.tlb = cpu.tlb_none
     cpu.key = block_mode(cpu) | (U64(cpu.cpl == 3) << 34) | (cpu.context_stamp[n] << 36)
 
 
