@@ -57,6 +57,8 @@ FRAME = [
     ("mmx_available", (CPU,)),
     ("sse_mmx_available", (CPU,)),
     ("mmx_written", (CPU, U64T)),
+    ("x87_available", (CPU,)),
+    ("x87_control_available", (CPU,)),
 ]
 
 

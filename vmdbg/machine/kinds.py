@@ -6,6 +6,7 @@ The memory operands of a kind come in shapes: FLAT (64-bit address size and a se
 and SEGMENTED (everything else).
 """
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ class Kind:
     cc: int | None
     string_bits: int  # of the elements of a string instruction, else 0
     cpl0: bool
-    unit: str  # "sse", "mmx", "sse_mmx": availability is checked first; else ""
+    unit: str  # "sse", "mmx", "sse_mmx", "x87", "x87_control": availability is checked first; else ""
     shape: int
     long: bool = False  # 64-bit operand size: it runs in 64-bit mode only
 
@@ -119,8 +120,12 @@ OWN_PRIVILEGE = frozenset("lldt ltr stac clac monitor mwait sysret xsetbv mov_fr
 BY_SIZE = frozenset("push pop push_seg pop_seg call_near call_indirect ret leave jmp jcc jmp_indirect pushf loop loope loopne jcxz".split())
 
 
+# x87 instructions that do not wait for pending exceptions.
+X87_CONTROL = frozenset("fnstcw fnstsw fnstenv fnsave".split())
+
+
 def unit_of(form: Form) -> str:
-    """The execution units whose availability is checked first: "sse", "mmx", "sse_mmx" or none.
+    """The execution units whose availability is checked first, so that #NM and #MF come before #PF: "sse", "mmx", "sse_mmx", "x87", "x87_control" or none.
 
     CVTPI2PS and CVTPI2PD from memory touch no MMX register and make no transition.
     """
@@ -131,7 +136,11 @@ def unit_of(form: Form) -> str:
         return "sse_mmx" if "mm" in kinds else "sse"
     if form.row.sem in ("ldmxcsr", "stmxcsr"):
         return "sse"
-    return "mmx" if "mm" in kinds or form.row.sem == "emms" else ""
+    if "mm" in kinds or form.row.sem == "emms":
+        return "mmx"
+    if form.memory and re.match(r"(\S+ )*D[89A-F] ", form.row.opcode + " "):
+        return "x87_control" if form.row.sem in X87_CONTROL else "x87"
+    return ""
 
 
 def kind_of(form: Form, shape: int) -> Kind:

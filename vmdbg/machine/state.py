@@ -151,6 +151,7 @@ class Cpu(Struct):
     instructions: U64  # completed instructions and REP iterations of this vCPU
     events: U64  # delivered events of this vCPU
     random: U64  # state of the generator behind RDRAND and RDSEED
+    ignne: U64  # 1: IGNNE# is asserted: without CR0.NE, pending x87 exceptions are ignored
     index: U64  # number of this vCPU; its APIC id
     architectural_end: U64  # ---- derived state from here on
     reason: U64  # of the last EXIT

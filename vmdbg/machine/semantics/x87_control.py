@@ -33,7 +33,7 @@ from vmdbg.machine.semantics.x87_state import (
     tag_word,
     top,
     waiting,
-    x87_available,
+    x87_enabled,
 )
 from vmdbg.machine.state import CR0_MP, CR0_TS, FAULT, NEXT, NM
 
@@ -51,14 +51,14 @@ def fwait(cpu, u):
 
 
 def fnclex(cpu, u):
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status == NEXT:
         cpu.fsw = cpu.fsw & ~U16(EXCEPTIONS | SF | ES | BUSY)
     return status
 
 
 def fninit(cpu, u):
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status == NEXT:
         initialize(cpu)
     return status
@@ -78,14 +78,14 @@ def fldcw(cpu, u, src):
 
 
 def fnstcw(cpu, u, dst):
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status == NEXT:
         dst.value = cpu.fcw
     return status
 
 
 def fnstsw(cpu, u, dst):
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status == NEXT:
         dst.value = cpu.fsw
     return status
@@ -242,7 +242,7 @@ def load_pair(cpu, host, i):
 @outlined
 def fnstenv(cpu, u, dst):
     """FNSTENV: store the environment, then mask all exceptions."""
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status != NEXT:
         return status
     host = access(cpu, u.seg, cut(u, dst.value), environment_size(u), True)
@@ -269,7 +269,7 @@ def fldenv(cpu, u, src):
 @outlined
 def fnsave(cpu, u, dst):
     """FNSAVE: environment and registers, then FNINIT."""
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status != NEXT:
         return status
     host = access(cpu, u.seg, cut(u, dst.value), environment_size(u), True)

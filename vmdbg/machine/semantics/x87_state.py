@@ -24,7 +24,7 @@ ALL_EMPTY = 0xFFFF
 # ---- may it run
 
 
-def x87_available(cpu):
+def x87_enabled(cpu):
     """NEXT if an x87 instruction may run, else FAULT with #NM left (SDM vol. 3, 2.5: CR0.EM, TS)."""
     if (cpu.cr0 & (CR0_EM | CR0_TS)) != 0:
         return fault(cpu, NM, 0)
@@ -34,19 +34,37 @@ def x87_available(cpu):
 def pending(cpu):
     """NEXT, or what a waiting instruction does about a pending unmasked exception (SDM vol. 1, 8.7).
 
-    With CR0.NE #MF; without it the CPU asserts FERR# and waits: EXIT with X_FERR, for the board to raise IRQ 13.
+    With CR0.NE #MF; without it the CPU asserts FERR# and waits: EXIT with X_FERR, for the board to raise IRQ 13 or assert IGNNE#.
     """
     if (cpu.fsw & ES) == 0:
+        cpu.ignne = U64(0)
         return NEXT
     if (cpu.cr0 & CR0_NE) != 0:
         return fault(cpu, MF, 0)
+    if cpu.ignne != 0:
+        return NEXT
     cpu.reason = U64(X_FERR)
     return EXIT
 
 
+def x87_control_available(cpu):
+    """For the glue, before it translates operands: whether an instruction that does not wait may run."""
+    return x87_enabled(cpu) == NEXT
+
+
+def x87_available(cpu):
+    """For the glue, before it translates operands: whether a waiting instruction may run; without CR0.NE its meaning decides."""
+    if x87_enabled(cpu) != NEXT:
+        return False
+    if (cpu.fsw & ES) != 0 and (cpu.cr0 & CR0_NE) != 0:
+        fault(cpu, MF, 0)
+        return False
+    return True
+
+
 def waiting(cpu):
     """The start of a waiting instruction: NEXT if it may run."""
-    status = x87_available(cpu)
+    status = x87_enabled(cpu)
     if status != NEXT:
         return status
     return pending(cpu)
