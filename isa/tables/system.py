@@ -22,7 +22,8 @@ I("F3 0F AE /1 o64", "RDGSBASE Ry",      "rdgsbase", access="w", reads="gs_base"
 I("F3 0F AE /2 o64", "WRFSBASE Ry",      "wrfsbase", access="r", writes="fs_base", feature="FSGSBASE", faults="UD GP"),
 I("F3 0F AE /3 o64", "WRGSBASE Ry",      "wrgsbase", access="r", writes="gs_base", feature="FSGSBASE", faults="UD GP"),
 # --- descriptors ---------------------------------------------------------------------------------------------
-I("63 /r i64",   "ARPL Ew,Gw",           "arpl",   flags="w=z", faults="UD", note="#UD in real-address and virtual-8086 mode"),
+I("63 /r i64",   "ARPL Rw,Gw",           "arpl",   flags="w=z", faults="UD", note="#UD in real-address and virtual-8086 mode"),
+I("63 /r i64",   "ARPL Mw,Gw",           "arpl_memory", flags="w=z", faults="UD", note="CPUs write only what changes: no fault for a read-only operand that stays"),
 I("0F 02 /r",    "LAR Gv,Rv/Mw",         "lar",    flags="w=z", access="w,r", reads=FAR, faults="UD"),
 I("0F 03 /r",    "LSL Gv,Rv/Mw",         "lsl",    flags="w=z", access="w,r", reads=FAR, faults="UD"),
 I("0F 00 /4",    "VERR Ew",              "verr",   flags="w=z", access="r", reads=FAR, faults="UD"),

@@ -1,4 +1,4 @@
-"""Translated code: decoded once, found by physical address, rip and mode, dropped when its bytes are written.
+"""Translated code: decoded once, found by physical address (as a backing offset), rip and mode, dropped when its bytes are written.
 
     jump cache (per vCPU): rip, key -> uop          the key changes with address space, mode and CS base
     hash: physical address, rip, mode -> Block      shared by all vCPUs
@@ -16,7 +16,7 @@ from isa.lang.word import U8, U32, U64, outlined
 from vmdbg.machine.faults import fault
 from vmdbg.machine.kinds import GPR_OFFSET, PLAIN_NUMBER
 from vmdbg.machine.paging import translate
-from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, phys_mark
+from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, backing, phys_mark
 from vmdbg.machine.state import CR0_PG, CS, FS, GP, UD, Block, CacheEntry, Shared, Uop
 from vmdbg.machine.tlb import block_mode
 
@@ -48,16 +48,16 @@ def code_linear(cpu, rip):
 
 
 def fetch_physical(cpu, linear):
-    """(ok, physical address) of a code byte; a fault is left if not ok."""
+    """(ok, backing offset) of a code byte; a fault is left if not ok."""
     if (cpu.cr0 & CR0_PG) == 0:
-        return True, linear & 0xFFFFFFFF & cpu.a20_mask
+        return True, backing(cpu, linear & 0xFFFFFFFF & cpu.a20_mask)
     ok, pa = translate(cpu, linear, False, cpu.cpl == 3, True, False)
-    return ok, pa & cpu.a20_mask
+    return ok, backing(cpu, pa & cpu.a20_mask)
 
 
 def readable_code(cpu, pa):
-    """Whether code can be fetched from physical address pa."""
-    if pa >= cpu.ram_size:
+    """Whether code can be fetched from backing offset pa."""
+    if pa == U64(ABSENT):
         return False
     return (words8(cpu.page_flags)[pa >> 12] & PAGE_DEVICE) == 0
 
@@ -71,7 +71,7 @@ def drop_all(cpu):
         words32(shared.hash)[n] = U32(0)
         n = n + 1
     n = U64(0)
-    while n < (cpu.ram_size >> 12):
+    while n < ((cpu.ram_size + cpu.rom_size) >> 12):
         words32(shared.page_head)[n] = U32(0)
         words64(cpu.page_code)[n] = U64(0)
         n = n + 1

@@ -110,7 +110,7 @@ def place_of(operand: Operand) -> PlaceSpec | None:
 OWN_MEMORY = frozenset(
     """bt_memory bts_memory btr_memory btc_memory pop_memory bound les lds lss lfs lgs call_far_memory jmp_far_memory cmpxchg8b cmpxchg16b
     invlpg invpcid clflush nop ud
-    sgdt sidt lgdt lidt fxsave fxrstor xsave xsaveopt xsavec xsaves xrstor xrstors fldenv fnstenv fnsave frstor""".split()
+    arpl_memory sgdt sidt lgdt lidt fxsave fxrstor xsave xsaveopt xsavec xsaves xrstor xrstors fldenv fnstenv fnsave frstor""".split()
 )
 
 # Meanings that raise #UD before #GP(0) looks at CPL, or know better what CPL forbids.

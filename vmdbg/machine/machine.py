@@ -1,6 +1,6 @@
 """The machine: RAM, vCPUs, ports, and one engine that runs them.
 
-    RAM | page_flags | page_code | page_head | TLBs | jump caches | blocks | uops        (derived: everything behind RAM)
+    RAM, ROM | page_flags | page_code | page_head | TLBs | jump caches | blocks | uops        (derived: everything behind RAM)
 
 `run(budget)` runs vCPUs round-robin in quanta of a fixed number of steps and returns a Stop.  What compiled code leaves
 to Python (ports, devices in memory, CPUID) is done here, between two entries of the core.
@@ -40,6 +40,8 @@ from vmdbg.machine.state import (
 PAGE = 4096
 QUANTUM = 2000  # steps a vCPU runs before the next one's turn
 SLICE = 1 << 28  # the most the engine is asked for at once (below blocks.HELD)
+ROM_ROOM = 16 << 20  # the largest ROM
+FOUR_GIB = 1 << 32
 BLOCKS, UOPS = 1 << 17, 1 << 19
 ALL_ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 
@@ -125,8 +127,8 @@ class Machine:
         if memory <= 0 or memory % PAGE:
             raise ValueError(f"memory of {memory} bytes: a positive multiple of {PAGE} was expected")
         self.engine, self.memory_size = engine, memory
-        self._ram = Memory(memory)
-        self.ram = self._ram.array
+        self._ram = Memory(memory + ROM_ROOM)
+        self.ram = self._ram.array[:memory]
         self.ports, self.device_memory = Map(), Map()
         self.breakpoints: set[int] = set()
         self.turn = 0
@@ -155,7 +157,7 @@ class Machine:
         return array.ctypes.data
 
     def _build_shared(self, memory: int) -> None:
-        pages = memory // PAGE
+        pages = (memory + ROM_ROOM) // PAGE
         self.shared = shared = Shared(self._allocate(Shared.size))
         self.page_flags = Memory(pages)
         self._page_code, self._page_head = self._allocate(8 * pages), self._allocate(4 * pages)
@@ -320,10 +322,16 @@ class Machine:
     # ---- memory
 
     def read_physical(self, address: int, n: int) -> bytes | None:
-        """n bytes of RAM; None if any of them is outside it."""
-        if address < 0 or n < 0 or address + n > self.memory_size:
+        """n bytes of RAM or ROM; None if any of them is outside."""
+        if address < 0 or n < 0:
             return None
-        return self.ram[address : address + n].tobytes()
+        if address >= self.memory_size:  # the ROM's bytes stand behind RAM
+            if not int(self.cpus[0].rom_size) or not int(self.cpus[0].rom_base) <= address <= address + n <= FOUR_GIB:
+                return None
+            address += self.memory_size - int(self.cpus[0].rom_base)
+        elif address + n > self.memory_size:
+            return None
+        return self._ram.array[address : address + n].tobytes()
 
     def write_physical(self, address: int, data: bytes) -> bool:
         """Write RAM as the guest would: translated code and translations that depend on it are dropped.  False: outside RAM."""
@@ -348,6 +356,20 @@ class Machine:
         self.device_memory.attach(first, count, device)
         for page in range(first // PAGE, min((first + count + PAGE - 1) // PAGE, self.memory_size // PAGE)):
             self.page_flags.array[page] |= PAGE_DEVICE
+        self._pages_changed()
+
+    def add_rom(self, image: bytes) -> None:
+        """Firmware that ends at 4 GiB, where every CPU starts after reset; its length is a multiple of 4096, at most ROM_ROOM."""
+        if not image or len(image) % PAGE or len(image) > ROM_ROOM:
+            raise ValueError(f"a ROM of {len(image)} bytes: a multiple of {PAGE}, at most {ROM_ROOM}, was expected")
+        base = FOUR_GIB - len(image)
+        if self.memory_size > base:
+            raise ValueError(f"{self.memory_size} bytes of RAM reach into a ROM at {base:#x}")
+        end = self.memory_size + len(image)
+        self._ram.array[self.memory_size : end] = np.frombuffer(image, np.uint8)
+        self.page_flags.array[self.memory_size // PAGE : end // PAGE] |= PAGE_ROM
+        for cpu in self.cpus:
+            cpu.rom_base, cpu.rom_size = base, len(image)
         self._pages_changed()
 
     def make_rom(self, first: int, count: int) -> None:

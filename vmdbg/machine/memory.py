@@ -10,7 +10,7 @@ from isa.lang.struct import words8, words64
 from isa.lang.word import U64, outlined
 from vmdbg.machine.debug import data_breakpoint
 from vmdbg.machine.paging import translate
-from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE
+from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, backing
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import slot
 from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, Shared, TlbEntry
@@ -106,14 +106,15 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     pa = pa & cpu.a20_mask
     if cpu.write_epoch != Shared(cpu.shared).write_epoch:
         protect(cpu)
-    if pa >= cpu.ram_size:
+    at = backing(cpu, pa)
+    if at == U64(ABSENT):
         return slot(cpu, linear, size, write, read, user, implicit)
-    flags = words8(cpu.page_flags)[pa >> 12]
+    flags = words8(cpu.page_flags)[at >> 12]
     if (flags & PAGE_DEVICE) != 0:
         return slot(cpu, linear, size, write, read, user, implicit)
     if write and flags != 0:
-        if flags == PAGE_CODE and not touches_code(cpu, pa, size):
-            return cpu.ram + pa
+        if flags == PAGE_CODE and not touches_code(cpu, at, size):
+            return cpu.ram + at
         return slot(cpu, linear, size, write, read, user, implicit)
     if bank == cpu.tlb_none:
         return cpu.ram + pa
@@ -122,17 +123,17 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     if entry.read != page:
         entry.write = ~U64(0)
     entry.read = page
-    entry.addend = cpu.ram + (pa & ~U64(PAGE_MASK)) - page
+    entry.addend = cpu.ram + (at & ~U64(PAGE_MASK)) - page
     if write:
         entry.write = page
-    return cpu.ram + pa
+    return cpu.ram + at
 
 
-def touches_code(cpu, pa, size):
-    """Whether code was translated from any 64-byte granule of these bytes, which lie in one page."""
-    granules = words64(cpu.page_code)[pa >> 12]
-    first = (pa >> 6) & 63
-    last = ((pa + size - 1) >> 6) & 63
+def touches_code(cpu, at, size):
+    """Whether code was translated from any 64-byte granule of these bytes (a backing offset), which lie in one page."""
+    granules = words64(cpu.page_code)[at >> 12]
+    first = (at >> 6) & 63
+    last = ((at + size - 1) >> 6) & 63
     return (((granules >> first) | (granules >> last)) & 1) != 0
 
 

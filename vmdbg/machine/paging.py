@@ -9,7 +9,7 @@ A bits of all entries are set together with the D bit once the whole walk has su
 
 from isa.lang.word import U32, U64, outlined
 from vmdbg.machine.faults import fault
-from vmdbg.machine.physical import PHYSICAL_MASK, phys_read32, phys_read64, phys_write32, phys_write64
+from vmdbg.machine.physical import ABSENT, PHYSICAL_MASK, backing, phys_read32, phys_read64, phys_write32, phys_write64
 from vmdbg.machine.state import (
     CR0_PG,
     CR0_WP,
@@ -231,8 +231,8 @@ def linear_to_physical_debug(cpu, linear: int) -> tuple[int | None, list[tuple[s
     from isa.lang.struct import peek
 
     def read(at, word):
-        at &= int(cpu.a20_mask)
-        return int(peek(word, int(cpu.ram) + at)) if at + word.bits // 8 <= cpu.ram_size else int(word.mask)
+        at = int(backing(cpu, U64(at & int(cpu.a20_mask))))
+        return int(peek(word, int(cpu.ram) + at)) if at != ABSENT else int(word.mask)
 
     linear, levels = int(linear), []
     if not int(cpu.cr0) & CR0_PG:

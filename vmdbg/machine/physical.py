@@ -1,6 +1,10 @@
-"""Guest-physical memory as the page walker sees it: RAM from 0 to cpu.ram_size, all ones outside.
+"""Guest-physical memory: RAM from 0 to cpu.ram_size, a ROM below 4 GiB, all ones elsewhere.
 
-Each RAM page has a byte in cpu.page_flags that says what a write to it must do besides writing.
+    physical     0 .. ram_size                     rom_base .. rom_base + rom_size
+    backing      0 .. ram_size                     ram_size .. ram_size + rom_size
+
+The backing offset counts bytes of host memory from cpu.ram; pages are numbered by it.  Each has a byte in cpu.page_flags
+that says what a write to it must do besides writing.
 """
 
 from isa.lang.struct import words8, words32, words64
@@ -11,27 +15,32 @@ PAGE_CODE, PAGE_TABLE, PAGE_WATCHED = 1, 2, 4  # translated code; a page table t
 PAGE_DEVICE, PAGE_ROM = 8, 16  # belongs to a device; writes are ignored
 PHYSICAL_BITS = 40  # MAXPHYADDR (CPUID 80000008H:EAX[7:0])
 PHYSICAL_MASK = (1 << PHYSICAL_BITS) - 1
+ABSENT = 0xFFFFFFFFFFFFFFFF
 
 
-def phys_inside(cpu, pa, size):
-    """Whether pa .. pa + size - 1 (after the A20 gate) is RAM; size is a U64."""
-    return (pa < cpu.ram_size) & (size <= cpu.ram_size - pa)
+def backing(cpu, pa):
+    """Offset in host memory of a physical address (after the A20 gate); ABSENT if neither RAM nor ROM is there."""
+    if pa < cpu.ram_size:
+        return pa
+    if pa - cpu.rom_base < cpu.rom_size:
+        return pa - cpu.rom_base + cpu.ram_size
+    return U64(ABSENT)
 
 
-def phys_mark(cpu, pa, flag):
-    """Set a PAGE_* bit (a U8) of the page that holds pa, which is inside RAM."""
+def phys_mark(cpu, at, flag):
+    """Set a PAGE_* bit (a U8) of the page at a backing offset."""
     flags = words8(cpu.page_flags)
-    old = flags[pa >> 12]
+    old = flags[at >> 12]
     if (old & flag) == 0:
-        flags[pa >> 12] = old | flag
+        flags[at >> 12] = old | flag
         shared = Shared(cpu.shared)
         shared.write_epoch = shared.write_epoch + 1
 
 
 def phys_read32(cpu, pa):
     """A 32-bit paging-structure entry, naturally aligned; its page becomes a page table."""
-    at = pa & cpu.a20_mask
-    if not phys_inside(cpu, at, U64(4)):
+    at = backing(cpu, pa & cpu.a20_mask)
+    if at == U64(ABSENT):
         return ~U32(0)
     phys_mark(cpu, at, U8(PAGE_TABLE))
     return words32(cpu.ram + at)[0]
@@ -39,8 +48,8 @@ def phys_read32(cpu, pa):
 
 def phys_read64(cpu, pa):
     """A 64-bit paging-structure entry, naturally aligned; its page becomes a page table."""
-    at = pa & cpu.a20_mask
-    if not phys_inside(cpu, at, U64(8)):
+    at = backing(cpu, pa & cpu.a20_mask)
+    if at == U64(ABSENT):
         return ~U64(0)
     phys_mark(cpu, at, U8(PAGE_TABLE))
     return words64(cpu.ram + at)[0]
@@ -48,13 +57,13 @@ def phys_read64(cpu, pa):
 
 def phys_write32(cpu, pa, value):
     """Write an entry that phys_read32 read (A and D bits); outside RAM nothing happens."""
-    at = pa & cpu.a20_mask
-    if phys_inside(cpu, at, U64(4)):
+    at = backing(cpu, pa & cpu.a20_mask)
+    if at < cpu.ram_size:
         words32(cpu.ram + at)[0] = value
 
 
 def phys_write64(cpu, pa, value):
     """Write an entry that phys_read64 read (A and D bits); outside RAM nothing happens."""
-    at = pa & cpu.a20_mask
-    if phys_inside(cpu, at, U64(8)):
+    at = backing(cpu, pa & cpu.a20_mask)
+    if at < cpu.ram_size:
         words64(cpu.ram + at)[0] = value

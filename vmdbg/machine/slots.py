@@ -13,7 +13,7 @@ from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.blocks import drop_code
 from vmdbg.machine.paging import translate
-from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
+from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE, backing
 from vmdbg.machine.state import CR0_PG, EXIT, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
 
 SLOTS, SLOT_SIZE = 16, 32
@@ -23,10 +23,11 @@ TOO_MANY = 0xFD  # in cpu.vector: more accesses than slots
 
 
 def is_device(cpu, pa):
-    """Whether a physical address is not RAM."""
-    if pa >= cpu.ram_size:
+    """Whether a physical address is neither RAM nor ROM."""
+    at = backing(cpu, pa)
+    if at == U64(ABSENT):
         return True
-    return (words8(cpu.page_flags)[pa >> 12] & PAGE_DEVICE) != 0
+    return (words8(cpu.page_flags)[at >> 12] & PAGE_DEVICE) != 0
 
 
 def physical_of(cpu, linear, write, user, implicit):
@@ -40,9 +41,10 @@ def physical_of(cpu, linear, write, user, implicit):
 def fill(cpu, at, pa, count):
     """Copy `count` bytes from physical pa to host address `at`; False: a device must be read first (or there is no room)."""
     if not is_device(cpu, pa):
+        source = words8(cpu.ram + backing(cpu, pa))
         n = U64(0)
         while n < count:
-            words8(at)[n] = words8(cpu.ram + pa)[n]
+            words8(at)[n] = source[n]
             n = n + 1
         return True
     while count != 0:
@@ -127,7 +129,8 @@ def value_at(at, width):
 
 @outlined
 def store_bytes(cpu, pa, at, count):
-    """Write `count` bytes (within one page) from host address `at` to RAM at pa, and drop what depended on the old ones."""
+    """Write `count` bytes (within one page) from host address `at` to memory at pa, and drop what depended on the old ones."""
+    pa = backing(cpu, pa)
     flags = words8(cpu.page_flags)[pa >> 12]
     if (flags & PAGE_ROM) != 0:
         return

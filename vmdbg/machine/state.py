@@ -189,11 +189,13 @@ class Cpu(Struct):
     committed_bytes: U64  # ... and bytes of the next one
     write_epoch: U64  # the Shared.write_epoch this vCPU's TLB has seen
     flush_epoch: U64  # the Shared.flush_epoch this vCPU's TLB has seen
-    page_code: U64  # address of a word for each RAM page: bit n = code has been translated from its n-th 64 bytes
+    page_code: U64  # address of a word for each page of RAM and ROM: bit n = code has been translated from its n-th 64 bytes
     shared: U64  # address of the Shared
     ram: U64  # host address of guest-physical 0
     ram_size: U64
-    page_flags: U64  # address of a byte for each RAM page: what write-tracking it needs
+    rom_base: U64  # physical address of the ROM below 4 GiB; its bytes stand behind RAM in host memory
+    rom_size: U64  # 0: none
+    page_flags: U64  # address of a byte for each page of RAM and ROM: what write-tracking it needs
     origin: U64  # the uop that found no block, so that it can be linked
     cache: U64  # address of the jump cache
     scratch: U64  # address of uops for partial blocks
@@ -268,7 +270,7 @@ class Shared(Struct):
     write_epoch: U64  # grows when a page loses its right to be written directly
     flush_epoch: U64  # grows when a translation in use may have changed
     hash: U64  # address of the heads of 65536 chains (U32)
-    page_head: U64  # address of a U32 for each RAM page: the first block on it
+    page_head: U64  # address of a U32 for each page of RAM and ROM: the first block on it
     blocks: U64  # address of the blocks; number 0 is not used
     block_count: U64
     block_limit: U64

@@ -18,6 +18,7 @@ from vmdbg.machine.descriptor import (
 )
 from vmdbg.machine.faults import fault_gp0, fault_ud
 from vmdbg.machine.frame import put_sp, stack_mask
+from vmdbg.machine.memory import READ, WRITE, access
 from vmdbg.machine.segmentation import canonical, protected
 from vmdbg.machine.stack import pop_host
 from vmdbg.machine.state import A_UNUSABLE, CR4_FSGSBASE, CR4_UMIP, CS, END, FAULT, FS, GP, GS, LDTR, NEXT, SS, TR
@@ -183,6 +184,25 @@ def arpl(cpu, u, dst, src):
     set_zero(cpu, raised)
     if raised:
         dst.value = (have & INDEX) | want
+    return NEXT
+
+
+def arpl_memory(cpu, u, ea, src):
+    """Looks at the operand for writing only if its RPL changes: so CPUs do, though the SDM has #GP(0) for any read-only segment."""
+    if not protected(cpu):
+        return fault_ud(cpu)
+    host = access(cpu, u.seg, ea.value, U64(2), READ)
+    if host == 0:
+        return FAULT
+    have = words16(host)[0]
+    want = src.value & RPL
+    raised = (have & RPL) < want
+    if raised:
+        host = access(cpu, u.seg, ea.value, U64(2), WRITE)
+        if host == 0:
+            return FAULT
+        words16(host)[0] = (have & INDEX) | want
+    set_zero(cpu, raised)
     return NEXT
 
 
