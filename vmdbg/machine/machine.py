@@ -131,7 +131,6 @@ class Machine:
         self.ram = self._ram.array[:memory]
         self.ports, self.device_memory = Map(), Map()
         self.breakpoints: set[int] = set()
-        self.turn = 0
         self._keep: list = []
         self._build_shared(memory)
         self._core = None
@@ -145,6 +144,9 @@ class Machine:
         self.shared.handlers = self._handlers.ctypes.data
         self._state = Memory(Cpu.size * cpus)
         self.cpus = [self._new_cpu(n) for n in range(cpus)]
+        if cpus > 1:
+            for cpu in self.cpus:
+                cpu.sharing = 1
         self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
 
     def _allocate(self, size: int) -> int:
@@ -183,6 +185,7 @@ class Machine:
         cpu.tlb_none = self._keep_array(np.full(tlb.BANK_SIZE, 0xFF, np.uint8))
         cpu.scratch, cpu.missing = self._scratch, self._missing.address
         cpu.stop, cpu.handlers = self._handlers[blocks.STOP], self._handlers.ctypes.data
+        cpu.turn = int(n == 0)
         cpu.random = 0x9E3779B97F4A7C15 * (n + 1)
         cpu.apic_base = 0xFEE00000 | 0x800 | (0x100 if n == 0 else 0)
         for context in range(tlb.CONTEXTS):
@@ -198,6 +201,11 @@ class Machine:
         """Steps so far on all vCPUs: instructions, REP iterations, delivered events."""
         return sum(int(c.instructions) + int(c.events) for c in self.cpus)
 
+    @property
+    def clock(self) -> int:
+        """Virtual nanoseconds: one a step, plus what idling skips (contract.md section 5)."""
+        return int(self.cpus[0].clock)
+
     def _enter(self, cpu: Cpu, budget: int, resume: bool) -> tuple[int, int]:
         """(status, steps) of one entry of the engine."""
         cpu.budget = cpu.slice = budget
@@ -206,35 +214,50 @@ class Machine:
         status = int(self._core.run(int(cpu.address)) if self._core else threaded.run(cpu))
         steps = budget - int(cpu.budget)
         cpu.instructions = int(cpu.instructions) + steps - (int(cpu.events) - events)
-        cpu.clock = int(cpu.clock) + steps
+        clock = int(cpu.clock) + steps
+        for c in self.cpus:
+            c.clock = clock
         return status, steps
 
     def run(self, budget: int, resume: bool = True) -> Stop:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
         left = budget
         while left > 0:
-            cpu = self.cpus[self.turn]
-            if int(cpu.activity):
-                if all(int(c.activity) for c in self.cpus):
-                    return self._all_halted()
-                self.turn = (self.turn + 1) % len(self.cpus)
-                continue
+            cpu = self._whose_turn()
+            if cpu is None:
+                return self._all_halted()
             whole = min(left, SLICE)
             if len(self.cpus) > 1:
-                whole = min(whole, QUANTUM - int(cpu.instructions) % QUANTUM)
+                whole = min(whole, QUANTUM - int(cpu.turn_steps))
             stop, steps = self._run_cpu(cpu, whole, resume)
             left -= steps
+            cpu.turn_steps = int(cpu.turn_steps) + steps
             if stop is not None:
                 return stop
             resume = resume and not steps
-            if len(self.cpus) > 1 and (int(cpu.activity) or int(cpu.instructions) % QUANTUM == 0):
-                self.turn = (self.turn + 1) % len(self.cpus)
-        return Stop("budget", self.turn)
+        return Stop("budget", int(self._current().index))
+
+    def _current(self) -> Cpu:
+        return next(c for c in self.cpus if int(c.turn))
+
+    def _whose_turn(self) -> Cpu | None:
+        """The vCPU that runs now: the next active one if the turn of the current one is over; None if all wait."""
+        current = self._current()
+        over = len(self.cpus) > 1 and (int(current.turn_steps) >= QUANTUM or int(current.yields))
+        if not over and not int(current.activity):
+            return current
+        n = int(current.index)
+        for c in [*self.cpus[n + 1 :], *self.cpus[: n + 1]]:
+            if not int(c.activity):
+                current.turn = current.turn_steps = current.yields = 0
+                c.turn, c.turn_steps = 1, 0
+                return c
+        return None
 
     def _all_halted(self) -> Stop:
         if any(int(c.activity) == 1 and int(c.eflags) & F_IF for c in self.cpus):
-            return Stop("idle", self.turn)
-        return Stop("halt", self.turn)
+            return Stop("idle", int(self._current().index))
+        return Stop("halt", int(self._current().index))
 
     def _run_cpu(self, cpu: Cpu, budget: int, resume: bool) -> tuple[Stop | None, int]:
         """Run one vCPU until its budget is spent, it halts or something stops the run: (stop, steps)."""
@@ -253,6 +276,8 @@ class Machine:
                 ), budget - left
             if status == HALT:
                 cpu.activity = 1
+                break
+            if status == threaded.YIELD:
                 break
             if status == EXIT:
                 try:

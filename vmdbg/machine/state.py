@@ -151,6 +151,10 @@ class Cpu(Struct):
     instructions: U64  # completed instructions and REP iterations of this vCPU
     events: U64  # delivered events of this vCPU
     random: U64  # state of the generator behind RDRAND and RDSEED
+    clock: U64  # virtual nanoseconds, one clock for all vCPUs: when this vCPU's slice began
+    turn: U64  # 1: this vCPU is the one that runs
+    turn_steps: U64  # steps of its turn so far
+    yields: U64  # 1: PAUSE ends its turn
     ignne: U64  # 1: IGNNE# is asserted: without CR0.NE, pending x87 exceptions are ignored
     index: U64  # number of this vCPU; its APIC id
     architectural_end: U64  # ---- derived state from here on
@@ -160,10 +164,10 @@ class Cpu(Struct):
     value: U64
     budget: U64  # instructions this vCPU may still run before the driver looks up
     pending: U64  # bit 63: somebody wants the attention of the driver
-    clock: U64  # virtual nanoseconds when this slice began
     slice: U64  # budget when this slice began
     rest: U64  # budget put aside while a part of a block runs
     resume: U64  # 1: neither a breakpoint at rip nor an intercepted vector stops the first step of a run
+    sharing: U64  # 1: there are other vCPUs, so that PAUSE ends the turn
     let_pass: U64  # 1: the next software interrupt is not intercepted
     tlb: U64  # address of the TLB bank of the current privilege: 512 TlbEntry
     tlb_none: U64  # address of a bank that is never filled: every access is looked at (alignment checks, data breakpoints)

@@ -36,7 +36,7 @@ from vmdbg.machine.state import (
 from vmdbg.machine.tlb import refresh
 
 # Why the driver returns, besides EXIT, HALT and ASSIST
-CHECK, PENDING, BUDGET, BREAK, INTERCEPT = range(8, 13)
+CHECK, PENDING, BUDGET, BREAK, INTERCEPT, YIELD = range(8, 14)
 UOP_SIZE = 64
 COST = HELD - 1
 SLOW_TRY, COMMITTING = 1, 2  # in cpu.slow
@@ -321,6 +321,8 @@ def run(cpu):
                 return U64(HALT)
         if negative(cpu.pending):
             return U64(PENDING)
+        if cpu.yields != 0:
+            return U64(YIELD)
         if cpu.budget == 0:
             return U64(BUDGET)
         if cpu.pending_db != 0 and cpu.shadow != 2:

@@ -148,6 +148,8 @@ def hlt(cpu, u):
 
 
 def pause(cpu, u):
+    """A hint that this vCPU spins: the others get their turn (contract.md section 5)."""
+    cpu.yields = cpu.sharing
     return END
 
 
