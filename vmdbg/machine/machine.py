@@ -19,7 +19,7 @@ from isa.lang.word import U64
 from vmdbg.machine import answers, blocks, kinds, threaded, tlb
 from vmdbg.machine.paging import linear_to_physical_debug
 from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
-from vmdbg.machine.reset import reset
+from vmdbg.machine.reset import HALTED, reset
 from vmdbg.machine.slots import store_bytes
 from vmdbg.machine.state import (
     EXIT,
@@ -69,6 +69,20 @@ class Stop:
     address: int | None = None
     exit_code: int | None = None
     text: str = ""
+
+
+class Timer(Protocol):
+    """A device that does something by itself at a time; times are virtual nanoseconds."""
+
+    def deadline(self) -> int | None: ...
+
+    def advance(self, clock: int) -> None: ...
+
+
+class Controller(Protocol):
+    """What drives the INTR lines (Machine.set_intr) and answers the acknowledge cycle."""
+
+    def acknowledge(self, cpu: int) -> int: ...
 
 
 class Leave(Exception):
@@ -130,6 +144,8 @@ class Machine:
         self._ram = Memory(memory + ROM_ROOM)
         self.ram = self._ram.array[:memory]
         self.ports, self.device_memory = Map(), Map()
+        self.timers: list[Timer] = []
+        self.controller: Controller | None = None
         self.breakpoints: set[int] = set()
         self._keep: list = []
         self._build_shared(memory)
@@ -209,7 +225,8 @@ class Machine:
     def _enter(self, cpu: Cpu, budget: int, resume: bool) -> tuple[int, int]:
         """(status, steps) of one entry of the engine."""
         cpu.budget = cpu.slice = budget
-        cpu.resume = int(resume)
+        in_flight = int(cpu.latched) or int(cpu.mmio_count)
+        cpu.resume = int(resume or bool(in_flight))
         events = int(cpu.events)
         status = int(self._core.run(int(cpu.address)) if self._core else threaded.run(cpu))
         steps = budget - int(cpu.budget)
@@ -223,10 +240,16 @@ class Machine:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
         left = budget
         while left > 0:
+            due = self._wake_and_fire()
             cpu = self._whose_turn()
             if cpu is None:
-                return self._all_halted()
+                if due is None:
+                    return self._all_halted()
+                self._skip_to(due)
+                continue
             whole = min(left, SLICE)
+            if due is not None:
+                whole = min(whole, due - self.clock)
             if len(self.cpus) > 1:
                 whole = min(whole, QUANTUM - int(cpu.turn_steps))
             stop, steps = self._run_cpu(cpu, whole, resume)
@@ -236,6 +259,23 @@ class Machine:
                 return stop
             resume = resume and not steps
         return Stop("budget", int(self._current().index))
+
+    def _wake_and_fire(self) -> int | None:
+        """Let timers that are due fire, and interrupts wake halted vCPUs; returns the next deadline."""
+        due = min((d for t in self.timers if (d := t.deadline()) is not None), default=None)
+        if due is not None and due <= self.clock:
+            for timer in self.timers:
+                timer.advance(self.clock)
+            due = min((d for t in self.timers if (d := t.deadline()) is not None), default=None)
+        for cpu in self.cpus:
+            if int(cpu.activity) == HALTED and (int(cpu.nmi) or (int(cpu.intr) and int(cpu.eflags) & F_IF)):
+                cpu.activity = 0
+        return due
+
+    def _skip_to(self, clock: int) -> None:
+        """All vCPUs wait: time passes."""
+        for cpu in self.cpus:
+            cpu.clock = max(clock, int(cpu.clock))
 
     def _current(self) -> Cpu:
         return next(c for c in self.cpus if int(c.turn))
@@ -279,6 +319,12 @@ class Machine:
                 break
             if status == threaded.YIELD:
                 break
+            if status == threaded.PENDING:
+                if self.controller is None:
+                    cpu.intr = 0
+                else:
+                    cpu.inject = 0x100 | self.controller.acknowledge(n)
+                continue
             if status == EXIT:
                 try:
                     stop = self._answer(cpu)
@@ -286,6 +332,8 @@ class Machine:
                     return Stop("exit", n, exit_code=leave.code), budget - left
                 if stop is not None:
                     return stop, budget - left
+                if self.timers:
+                    break  # a device may have a new deadline
                 resume = True
             else:
                 return Stop("error", n, text=f"the engine returned status {status}"), budget - left
@@ -315,6 +363,10 @@ class Machine:
     def step(self, n: int = 1) -> Stop:
         """n steps."""
         return self.run(n)
+
+    def set_intr(self, cpu: int, level: bool) -> None:
+        """Drive a vCPU's INTR line; with it raised and interrupts on, `controller` is asked for the vector."""
+        self.cpus[cpu].intr = int(level)
 
     def leave(self, code: int) -> None:
         """For devices: end the run with this exit code."""

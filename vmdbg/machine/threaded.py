@@ -12,7 +12,7 @@ from vmdbg.machine.blocks import BREAKPOINT, DEAD, HELD, code_linear, find_block
 from vmdbg.machine.debug import instruction_breakpoint
 from vmdbg.machine.events import SOFTWARE, deliver
 from vmdbg.machine.faults import fault
-from vmdbg.machine.gates import EXCEPTION
+from vmdbg.machine.gates import EXCEPTION, EXTERNAL, NMI_EVENT
 from vmdbg.machine.memory import entry_of, locate_slow, misaligned
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import DEVICE_READ, begin, commit
@@ -22,12 +22,14 @@ from vmdbg.machine.state import (
     DB,
     END,
     EXIT,
+    F_IF,
     F_RF,
     F_TF,
     FAULT,
     GP,
     HALT,
     NEXT,
+    NMI,
     REPEAT,
     SLOW,
     X_SHUTDOWN,
@@ -254,6 +256,29 @@ def debug_trap(cpu):
     return deliver_event(cpu, U64(DB), U64(EXCEPTION), U64(0), U64(0))
 
 
+def external(cpu, passing):
+    """NMI and INTR between two instructions.  CHECK: delivered; NEXT: none can be now; PENDING: Python acknowledges INTR."""
+    if cpu.inject != 0:
+        cpu.vector = cpu.inject & 0xFF
+        if intercepted(cpu) and not passing:
+            cpu.error_code, cpu.has_error = U64(0), U64(0)
+            return U64(INTERCEPT)
+        cpu.inject = U64(0)
+        return deliver_event(cpu, cpu.vector, U64(EXTERNAL), U64(0), U64(0))
+    if cpu.shadow != 0:
+        return U64(NEXT)
+    if cpu.nmi != 0 and cpu.nmi_blocked == 0:
+        cpu.vector = U64(NMI)
+        if intercepted(cpu) and not passing:
+            cpu.error_code, cpu.has_error = U64(0), U64(0)
+            return U64(INTERCEPT)
+        cpu.nmi = U64(0)
+        return deliver_event(cpu, U64(NMI), U64(NMI_EVENT), U64(0), U64(0))
+    if cpu.intr != 0 and (cpu.eflags & F_IF) != 0:
+        return U64(PENDING)
+    return U64(NEXT)
+
+
 def intercepted(cpu):
     """Whether the vector about to be delivered is one to stop at."""
     v = cpu.vector & 0xFF
@@ -334,6 +359,12 @@ def run(cpu):
             if status != CHECK:
                 return status
             continue
+        if cpu.inject != 0 or cpu.nmi != 0 or cpu.intr != 0:
+            status = external(cpu, first and cpu.budget == cpu.slice)
+            if status == CHECK:
+                continue
+            if status != NEXT:
+                return status
         address = find(cpu)
         if address == 0:
             status = U64(FAULT)
