@@ -125,7 +125,7 @@ X87_CONTROL = frozenset("fnstcw fnstsw fnstenv fnsave".split())
 
 
 def unit_of(form: Form) -> str:
-    """The execution units whose availability is checked first, so that #NM and #MF come before #PF: "sse", "mmx", "sse_mmx", "x87", "x87_control" or none.
+    """The execution units whose availability is checked first, so that #NM and #MF come before #PF; see Kind.unit.
 
     CVTPI2PS and CVTPI2PD from memory touch no MMX register and make no transition.
     """
