@@ -97,3 +97,28 @@ def test_nobody_to_acknowledge():
     m.controller = None
     m.set_intr(0, True)
     assert m.run(2).reason == "budget"
+
+
+def test_nothing_comes_between_a_device_and_its_instruction():
+    """The device that IN reads raises INTR: the handler's own IN must not get the first one's value."""
+
+    class Port:
+        def __init__(self, m):
+            self.m, self.n = m, 0
+
+        def read(self, offset, width):
+            self.n += 1
+            if self.n == 1:
+                self.m.set_intr(0, True)
+            return self.n
+
+        def write(self, offset, width, value):
+            pass
+
+    m = machine("e4 77 88 c3 90 90 f4", 1000)
+    m.ports.attach(0x77, 1, Port(m))
+    m.write_physical(HANDLER, bytes.fromhex("88 c2 e4 77 88 c5 cf"))  # mov dl, al; in al, 77h; mov ch, al; iret
+    m.run(8)
+    first, second = int(m.cpus[0].gpr[2]) & 0xFF, int(m.cpus[0].gpr[1]) >> 8 & 0xFF
+    assert (first, second) == (1, 2)
+    assert m.ports.find(0x77)[0].n == 2

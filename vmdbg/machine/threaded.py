@@ -246,6 +246,7 @@ def deliver_event(cpu, vector, kind, error_code, has_error):
 def raise_fault(cpu):
     """Deliver the fault that is left in cpu.vector: CHECK when it is delivered, else a status for Python."""
     cpu.fault_rip = cpu.rip
+    cpu.latched, cpu.mmio_count = U64(0), U64(0)
     if cpu.vector != DB:
         cpu.eflags = cpu.eflags | F_RF
     return deliver_event(cpu, cpu.vector, U64(EXCEPTION), cpu.error_code, cpu.has_error)
@@ -254,6 +255,11 @@ def raise_fault(cpu):
 def debug_trap(cpu):
     """Deliver the debug trap whose causes are in cpu.pending_db."""
     return deliver_event(cpu, U64(DB), U64(EXCEPTION), U64(0), U64(0))
+
+
+def in_flight(cpu):
+    """Whether an instruction waits to be run again with what a device answered: nothing may come between."""
+    return cpu.latched != 0 or cpu.mmio_count != 0
 
 
 def external(cpu, passing):
@@ -350,7 +356,7 @@ def run(cpu):
             return U64(YIELD)
         if cpu.budget == 0:
             return U64(BUDGET)
-        if cpu.pending_db != 0 and cpu.shadow != 2:
+        if cpu.pending_db != 0 and cpu.shadow != 2 and not in_flight(cpu):
             cpu.vector = U64(DB)
             if intercepted(cpu) and not (first and cpu.budget == cpu.slice):
                 cpu.error_code, cpu.has_error = U64(0), U64(0)
@@ -359,7 +365,7 @@ def run(cpu):
             if status != CHECK:
                 return status
             continue
-        if cpu.inject != 0 or cpu.nmi != 0 or cpu.intr != 0:
+        if (cpu.inject != 0 or cpu.nmi != 0 or cpu.intr != 0) and not in_flight(cpu):
             status = external(cpu, first and cpu.budget == cpu.slice)
             if status == CHECK:
                 continue
