@@ -12,6 +12,7 @@ import pytest
 from tests.machine import privileged
 from tests.machine.whole import DELIVER, shared
 from tests.oracles import bochs_oracle
+from tests.oracles.layout import RF
 from tests.oracles.system import KINDS, SEGMENT_NAMES, SYSTEM_RESULT, UNUSABLE, generate
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(bochs_oracle.unavailable() is not None, reason=str(bochs_oracle.unavailable()))]
@@ -19,11 +20,7 @@ pytestmark = [pytest.mark.oracle, pytest.mark.skipif(bochs_oracle.unavailable() 
 # Where Bochs or its set-up is another machine, or the manual leaves a choice: (kinds, codes, why).
 ACCEPTED = [
     ("v86", "66CF", "IRETD to an EIP beyond the limit: we fault before (SDM vol. 2, IRET), Bochs at the fetch that follows"),
-    (
-        "long",
-        "CF 66CF",
-        "in 64-bit mode SS:RSP is popped whatever the operand size (SDM vol. 2; seen on hardware); Bochs looks at the size",
-    ),
+    ("long long_ring3", "CF 66CF", "64-bit mode pops SS:RSP at any operand size (SDM vol. 2; seen on hardware), Bochs only at 64"),
     ("*", "0F23F8", "DR7 bit 11 is reserved without RTM"),
     ("protected16", "0F22C0", "when PE is cleared Bochs makes CS a data segment at once, we with the next load"),
 ]
@@ -75,11 +72,14 @@ def compare(name: str, code: bytes, states: np.ndarray) -> list[str]:
     for state, a, b in zip(states, theirs, ours):
         for r in (a, b):
             r["gpr"] &= LOW if kind.bits != 64 else ~np.uint64(0)
+            if code[-1] == 0xCF:
+                r["rflags"] &= ~np.uint64(RF)  # Bochs clears it when the fetch that follows enters another page
         parts = differences(a, b)
         if not parts or faults_in_pushing(a, b):
             continue
         more = one_more(state, code, kind)
         more["gpr"] &= LOW if kind.bits != 64 else ~np.uint64(0)
+        more["rflags"] &= ~np.uint64(RF if code[-1] == 0xCF else 0)
         if differences(a, more):
             found.append(f"{name} {code.hex()}: " + "; ".join(parts[:8]))
     return found
