@@ -55,7 +55,7 @@ from vmdbg.machine.state import (
     TS,
     Cpu,
 )
-from vmdbg.machine.tlb import refresh
+from vmdbg.machine.tlb import flush, refresh
 
 JMP, CALL, IRET, INT = 0, 1, 2, 3  # what switches; CALL and INT nest
 LATE = 0x100  # in cpu.late_fault: a fault of the new task, not yet taken up by the delivery
@@ -196,6 +196,7 @@ def task_switch(cpu, selector, d, linear, source, rip, has_error, error):
         cpu.cr3 = cr3
         if pae:
             good = load_pdptes(cpu, cr3, True)
+            flush(cpu)
     enter_task(cpu, wide, nests)
     status = load_task_segments(cpu)
     if status == FAULT:
