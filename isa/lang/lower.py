@@ -10,6 +10,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_constant
 from numba.core.typeconv import Conversion
+from numba.core.types.functions import BaseFunction
 from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, infer_getattr, infer_global, signature
 from numba.extending import (
     lower_builtin,
@@ -112,6 +113,7 @@ def _(context, b, t, value):
 def primitive(function, rule, emit, *classes, typed=False):
     class Template(AbstractTemplate):
         key = function
+        of_words = True
 
         def generic(self, args, kws):
             found = rule(*args) if len(args) == len(classes) else None
@@ -324,6 +326,26 @@ def _(context, b, sig, args, name):
             store(b, host, 0, resize(b, value, 64))
         with narrow:
             store(b, host, 0, value)
+
+
+_everyone = BaseFunction.get_call_type
+
+
+def _of_words_first(self, context, args, kws):
+    """numba asks every template of an operator in turn; where a word takes part only those of this module can answer."""
+    if not kws and any(isinstance(a, (WordType, PlaceType, ArrayType)) for a in args):
+        plain = tuple(types.unliteral(a) for a in args)
+        for template in self.templates:
+            if getattr(template, "of_words", False):
+                asked = template(context)
+                found = asked.apply(plain, {})
+                if found is not None:
+                    self._impl_keys[found.args] = asked.get_impl_key(found)
+                    return found
+    return _everyone(self, context, args, kws)
+
+
+BaseFunction.get_call_type = _of_words_first
 
 
 def declare(*structs: type[Struct]) -> None:
