@@ -1,15 +1,19 @@
 """The core as machine code: built once by numba and LLVM, then loaded in milliseconds by llvmlite alone.
 
 The file is keyed by a digest of every source it is made of, the versions of numba and llvmlite, and the CPU, so it is
-found again only where it fits.  It lies in the user's cache directory, or in VMDBG_CACHE.
+found again only where it fits.  It lies in the user's cache directory, or in VMDBG_CACHE.  One process builds there at a
+time; the others wait, and take what it has built.  What an interrupted build left is removed by the next one.
 """
 
+import contextlib
 import ctypes
+import fcntl
 import hashlib
 import importlib.metadata
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,6 +29,8 @@ from isa import instruction
 MACHINE = Path(__file__).parent
 ISA = MACHINE.parent.parent / "isa"
 PARTS = 2
+KEPT = 4  # cores of other sources or hosts that stay in the cache directory
+SCRATCH = "building-"
 Progress = Callable[[int, int, str], None]
 
 llvm.initialize_native_target()
@@ -61,33 +67,71 @@ def path() -> Path:
 
 
 def build(progress: Progress = lambda done, total, text: None) -> Path:
-    """Build the core with PARTS processes, tell progress(done, total, text), and put it in its place at once."""
+    """Build the core with PARTS processes, tell progress(done, total, text), and put it in its place at once.
+
+    If another process is building, wait for it.  BuildError says in one sentence why there is no core.
+    """
     target = path()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        workers = [Worker(number, Path(scratch) / f"part{number}.o") for number in range(PARTS)]
-        try:
-            owned: set[str] = set()
-            for w in workers:
-                w.wait_for("outlined", lambda: tell(progress, workers))
-                w.send(sorted(owned & set(w.facts["outlined"])))
-                owned |= set(w.facts["outlined"])
-            for w in workers:
-                w.wait_for("kinds", lambda: tell(progress, workers))
-            for w in workers:
-                w.process.wait()
-        finally:
-            for w in workers:
-                w.process.kill()
-        data = dict(
-            objects=[w.target.read_bytes() for w in workers],
-            kinds=[w.facts["kinds"] for w in workers],
-            calls=sorted(set(sum((w.facts["calls"] for w in workers), [])) - owned),
-        )
-        part = Path(scratch) / "core"
-        part.write_bytes(pickle.dumps(data))
-        part.replace(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with only_one(target.parent, lambda: progress(0, 1, "waiting for another vmdbg that builds it")):
+            if not target.exists():
+                for left in target.parent.glob(SCRATCH + "*"):
+                    shutil.rmtree(left, ignore_errors=True)
+                with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=target.parent) as scratch:
+                    build_in(Path(scratch), progress).replace(target)
+                forget_old(target)
+    except OSError as e:
+        raise BuildError(f"the core cannot be kept in {target.parent}: {e.strerror or e} (VMDBG_CACHE names another place)") from None
     return target
+
+
+@contextlib.contextmanager
+def only_one(directory: Path, waiting: Callable[[], None]):
+    """Hold the lock of a cache directory; it ends with the process, however that ends."""
+    with (directory / "lock").open("wb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def build_in(scratch: Path, progress: Progress) -> Path:
+    """Build in a folder of our own; the finished file in it."""
+    workers = [Worker(number, scratch / f"part{number}.o") for number in range(PARTS)]
+    try:
+        owned: set[str] = set()
+        for w in workers:
+            w.wait_for("outlined", lambda: tell(progress, workers))
+            w.send(sorted(owned & set(w.facts["outlined"])))
+            owned |= set(w.facts["outlined"])
+        for w in workers:
+            w.wait_for("kinds", lambda: tell(progress, workers))
+        for w in workers:
+            w.process.wait()
+    finally:
+        for w in workers:
+            w.end()
+    data = dict(
+        objects=[w.target.read_bytes() for w in workers],
+        kinds=[w.facts["kinds"] for w in workers],
+        calls=sorted(set(sum((w.facts["calls"] for w in workers), [])) - owned),
+    )
+    finished = scratch / "core"
+    with finished.open("wb") as f:
+        pickle.dump(data, f)
+        f.flush()
+        os.fsync(f.fileno())
+    return finished
+
+
+def forget_old(newest: Path) -> None:
+    """Remove cores of other sources, the KEPT latest excepted."""
+    others = sorted((p for p in newest.parent.glob("core-*") if p != newest), key=lambda p: p.stat().st_mtime)
+    for old in others[:-KEPT]:
+        old.unlink(missing_ok=True)
 
 
 def tell(progress: Progress, workers: list["Worker"]) -> None:
@@ -120,6 +164,14 @@ class Worker:
     def send(self, message) -> None:
         self.process.stdin.write(json.dumps(message) + "\n")
         self.process.stdin.flush()
+
+    def end(self) -> None:
+        """Not without its end: two processes that still write would keep the folder from being removed."""
+        self.process.kill()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.errors):
+            with contextlib.suppress(BrokenPipeError):
+                stream.close()
 
 
 class Core:
@@ -174,6 +226,10 @@ def load(progress: Progress = lambda done, total, text: None) -> Core:
         file = path()
         if not file.exists():
             build(progress)
-        _loaded = Core(file)
+        try:
+            _loaded = Core(file)
+        except (EOFError, pickle.UnpicklingError, KeyError):  # damaged: a disk that was full, a host that stopped
+            file.unlink()
+            _loaded = Core(build(progress))
         instruction.install(_loaded.decode_section)
     return _loaded
