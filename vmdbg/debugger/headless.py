@@ -3,6 +3,7 @@
 import signal
 import sys
 
+from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.stop import Stop
@@ -29,7 +30,7 @@ def run_headless(guest: Guest, limit: int | None = None) -> int:
     if not stop.has("exit") and not stop.has("idle"):
         print(f"vmdbg: {stop.text}, after {stop.position:,} steps", file=sys.stderr)
         if stop.has("shutdown"):
-            print("\n".join(where(session)), file=sys.stderr)
+            print("\n".join([*triple_fault(session), *where(session)]), file=sys.stderr)
     return status(stop)
 
 
@@ -41,9 +42,8 @@ def status(stop: Stop) -> int:
 
 
 def where(session: Session) -> list[str]:
-    """The place of a triple fault: registers and the instruction."""
+    """The registers at a triple fault."""
     from vmdbg.debugger import views
     from vmdbg.debugger.commands.interpreter import Interpreter
 
-    lines = session.listing.from_address(session.rip, 1)
-    return [*views.show_registers(Interpreter(session), ""), *(views.instruction(line, session.rip) for line in lines)]
+    return views.show_registers(Interpreter(session), "")

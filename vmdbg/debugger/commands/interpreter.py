@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.commands import examine, motion, stops
 from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, command
 from vmdbg.debugger.expressions import Expression, ExpressionError
@@ -83,7 +84,8 @@ class Interpreter:
     def moved(self, stop: Stop) -> list[str]:
         """What is said after the machine ran."""
         self.session.listing.focus = None
-        return [f"{self.session.position:,}: {stop.text}", *self.displayed()]
+        why = triple_fault(self.session) if stop.has("shutdown") else []
+        return [f"{self.session.position:,}: {stop.text}", *why, *self.displayed()]
 
     def displayed(self) -> list[str]:
         lines = []
