@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 import guests
 from vmdbg.monitor.guest import Guest, GuestError, Options
 
-USAGE_ERROR, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK = 2, 70, 72, 74, 76  # exit status
+USAGE_ERROR, USER_BREAK, CANNOT_GO_ON = 2, 76, 78  # exit status; those of a guest's end are in debugger/headless.py
 SIZE = re.compile(r"(0[xX][0-9a-fA-F]+|\d+)\s*([kKmMgG]?)(?:i?[bB])?$")
 UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
 
@@ -46,6 +47,10 @@ def number(type_, tokens) -> int:
         raise ValueError(f"'{text}' is no number: expected decimal, or hexadecimal with 0x") from None
 
 
+class CannotGoOn(Exception):
+    """A sentence for the user; exit status 78."""
+
+
 Size = Annotated[int, Parameter(converter=size)]
 Number = Annotated[int | None, Parameter(converter=number)]
 Bits = Literal[16, 32, 64]
@@ -53,22 +58,25 @@ Bits = Literal[16, 32, 64]
 
 def find_guest(name: str) -> Path:
     """A file, or a shipped guest by its name."""
-    path = Path(name)
-    if not path.exists() and name in guests.shipped():
+    if name and os.path.lexists(name):
+        return Path(name)
+    if name in guests.shipped():
         return guests.shipped()[name]
-    if not path.exists():
-        raise UsageError(f"{name}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
-    return path
+    raise UsageError(f"{name[:80]!r}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
 
 
 def load(name: str, memory: int, load_address: int | None, entry: int | None, bits: int | None) -> Guest:
     """The guest that a command line means; what cannot be loaded is refused before anything is built or shown."""
-    for option, value in (("--load-address", load_address), ("--entry", entry)):
-        if value is not None and not 0 <= value < 1 << 52:
-            raise UsageError(f"{option} {value:#x}: expected a physical address, 0 or above")
+    check_address("--load-address", load_address, 1 << 52)
+    check_address("--entry", entry, 1 << 52)
     from vmdbg.monitor.load import load_guest
 
     return load_guest(find_guest(name), Options(memory & ~0xFFF, load_address, entry, bits))
+
+
+def check_address(option: str, value: int | None, end: int) -> None:
+    if value is not None and not 0 <= value < end:
+        raise UsageError(f"{option} {value:#x}: expected an address from 0 to {end - 1:#x}")
 
 
 @app.default
@@ -131,7 +139,7 @@ def run(
     """Run a guest without a debugger: its serial port is standard output.
 
     Exit status: what the guest wrote to port F4, times 2, plus 1; 0 powered off or idle; 2 usage; 70 triple fault;
-    72 halted for ever; 74 instruction limit; 76 interrupted.
+    72 halted for ever; 74 instruction limit; 76 interrupted; 78 the machine or its core cannot go on.
 
     Parameters
     ----------
@@ -181,10 +189,10 @@ def disasm(
     section
         Only this section of an ELF file.
     """
+    check_address("--address", address, 1 << 64)
     from vmdbg.debugger.disassemble import disassemble
 
-    for line in disassemble(find_guest(file), bits, address, "att" if att else "intel", section):
-        print(line)
+    sys.stdout.writelines(f"{line}\n" for line in disassemble(find_guest(file), bits, address, "att" if att else "intel", section))
     return 0
 
 
@@ -212,9 +220,19 @@ def isa(mnemonic: str | None = None, *, sensitive: bool = False, cpuid: bool = F
     else:
         text = import_module("isa.pages").page(mnemonic)
         if text is None:
-            raise UsageError(f"isa: there is no instruction '{mnemonic}'")
+            raise UsageError(f"isa: there is no instruction '{mnemonic}'{similar(mnemonic or '')}")
     print(text)
     return 0
+
+
+def similar(mnemonic: str) -> str:
+    """', perhaps POPF, PUSHF': instructions whose names are close."""
+    from difflib import get_close_matches
+    from importlib import import_module
+
+    names = {name.upper() for row in import_module("isa.forms").ROWS for name in row.mnemonics}
+    close = get_close_matches(mnemonic.upper(), sorted(names), 3)
+    return f"; perhaps {', '.join(close)}" if close else ""
 
 
 @app.command
@@ -234,35 +252,43 @@ def bench(*, json: bool = False) -> int:
 
 @app.command
 def build() -> int:
-    """Build the core now: otherwise the first run does it."""
+    """Build the core now: otherwise the first run does it.  It goes to the user's cache directory, or to VMDBG_CACHE."""
     from vmdbg.machine import core
 
-    if core.path().exists():
-        print(f"the core is built: {core.path()}")
-        return 0
+    there = core.path().exists()
     ensure_core()
-    print(f"built: {core.path()}")
+    print(f"{'the core is built' if there else 'built'}: {core.path()}")
     return 0
 
 
 def ensure_core() -> None:
-    """Build the core if there is none for these sources, with a progress bar where a terminal shows it."""
+    """Build the core if there is none for these sources, with a progress bar where a terminal shows it.
+
+    CannotGoOn says why it cannot be built.
+    """
     from vmdbg.machine import core
 
     if core.path().exists():
         return
+    try:
+        build_core(core.build)
+    except core.BuildError as e:
+        raise CannotGoOn(str(e)) from None
+
+
+def build_core(build: Callable) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
     if not console.is_terminal:
         print("vmdbg: building the core, once (a minute or two)", file=sys.stderr, flush=True)
-        core.build()
+        build()
         return
     columns = (TextColumn("Building the core, once"), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=1)
-        core.build(lambda done, total, text: bar.update(task, completed=done, total=total, description=text))
+        build(lambda done, total, text: bar.update(task, completed=done, total=total, description=text))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -271,15 +297,17 @@ def main(arguments: list[str] | None = None) -> int:
         return app(arguments, exit_on_error=False, print_error=False) or 0
     except (UsageError, GuestError) as e:
         return fail(str(e))
+    except CannotGoOn as e:
+        return fail(str(e), CANNOT_GO_ON)
     except CycloptsError as e:
         return fail(" ".join(str(e).split()))
     except KeyboardInterrupt:
-        return USER_BREAK
+        return fail("interrupted", USER_BREAK)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read us has had enough
         return 0
 
 
-def fail(sentence: str) -> int:
+def fail(sentence: str, status: int = USAGE_ERROR) -> int:
     print(f"vmdbg: {sentence}", file=sys.stderr)
-    return USAGE_ERROR
+    return status

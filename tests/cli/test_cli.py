@@ -1,12 +1,16 @@
 """The command line: errors are one sentence and status 2."""
 
+import errno
+import os
 import re
 import struct
+from pathlib import Path
 
 import pytest
 
 import guests
 from vmdbg.cli import main
+from vmdbg.debugger import disassemble
 
 
 def elf(machine=3, kind=2, entry=0x100000, segments=((0x100000, b"\xf4", 16),), phoff=52) -> bytes:
@@ -51,7 +55,7 @@ USAGE = [
     (["run", "hello16", "--memory", "99999G"], "from 1 MiB to 3 GiB"),
     (["run", "hello16", "--bits", "17"], "16, 32, 64"),
     (["run", "hello16", "--entry", "x"], "is no number"),
-    (["run", "hello16", "--entry", "-1"], "expected a physical address"),
+    (["run", "hello16", "--entry", "-1"], "expected an address from 0 to"),
     (["run", "hello16", "--max-instructions", "0"], "expected 1 or more"),
     (["run", "hello16", "extra"], "extra"),
     (["run", "/"], "a directory"),
@@ -61,7 +65,12 @@ USAGE = [
     (["disasm", "/"], "a directory"),
     (["disasm", "dual_mode", "--section", ".nothing"], "no section '.nothing'"),
     (["disasm", "hello16", "--section", ".text"], "no ELF file"),
+    (["disasm", "hello16", "--address", "-5"], "expected an address from 0 to"),
+    (["disasm", "hello16", "--address", "0xg"], "is no number"),
     (["isa"], "expected one of"),
+    (["isa", "ADD", "--cpuid"], "expected one of"),
+    (["isa", "POPFF"], "no instruction 'POPFF'; perhaps POPF"),
+    (["isa", ""], "no instruction ''"),
 ]
 
 
@@ -94,6 +103,52 @@ GUESTS = [
 @pytest.mark.parametrize("content, options, words", GUESTS, ids=[g[2] for g in GUESTS])
 def test_guests_that_cannot_be_loaded(capsys, file, content, options, words):
     check(capsys, ["run", file(content), *options], words)
+
+
+def test_files_that_are_no_guests(capsys, tmp_path):
+    """Devices, sockets' kin, names with a NUL, files larger than any memory, files that may not be read."""
+    sparse = tmp_path / "sparse.img"
+    with sparse.open("wb") as f:
+        f.truncate((3 << 30) + 1)
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    for command in ("run", "disasm"):
+        check(capsys, [command, "/dev/zero"], "not a regular file")
+        check(capsys, [command, str(tmp_path / "pipe")], "not a regular file")
+        check(capsys, [command, str(sparse)], "more than this PC can have memory")
+        check(capsys, [command, str(tmp_path / "loop")], "too many levels of symbolic links")
+        for name in ("x" * 5000, "a\0b", ""):
+            check(capsys, [command, name], "no such file")
+
+
+def test_a_file_that_may_not_be_read(capsys, file, monkeypatch):
+    """As root nothing is refused, so the refusal is made."""
+
+    def refuse(self):
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    name = file(b"\xf4")
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    check(capsys, ["run", name], "permission denied")
+
+
+def test_a_core_that_cannot_be_built(capsys, monkeypatch, tmp_path):
+    """One sentence and status 78, whatever wanted it."""
+    monkeypatch.setenv("VMDBG_CACHE", "/dev/null/cache")
+    assert main(["run", "hello16"]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines()[-1].startswith("vmdbg: the core cannot be kept in /dev/null/cache: Not a directory")
+    assert "Traceback" not in err
+
+
+def test_long_code_is_decoded_in_pieces(monkeypatch):
+    """Instructions that cross from one piece into the next are whole."""
+    code = bytes.fromhex("48 b8 0102030405060708  90  0f0b  48 81 84 24 00000000 78563412  06") * 40
+    whole = list(disassemble.lines(code, 64, 0x1000, "intel", {}))
+    for size in (16, 17, 23, 64):
+        monkeypatch.setattr(disassemble, "PIECE", size)
+        assert list(disassemble.lines(code, 64, 0x1000, "intel", {})) == whole
 
 
 def test_without_a_guest_it_offers_those_that_ship(capsys):

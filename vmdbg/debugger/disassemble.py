@@ -4,7 +4,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-import isa
+from isa.instruction import Instruction, installed, records
 from vmdbg.debugger.symbols import read_symbols
 from vmdbg.monitor.guest import GuestError
 from vmdbg.monitor.load import read_image
@@ -13,6 +13,8 @@ from vmdbg.monitor.load_flat import BOOT_SECTOR, SECTOR_SIZE, is_boot_sector
 
 SHF_EXECINSTR = 4
 LONGEST = 15  # bytes of an instruction
+PIECE = 1 << 16  # bytes that are decoded at once
+WORTH_LOADING = 1 << 15  # bytes that the compiled decoder is loaded for
 
 
 def disassemble(path: Path, bits: int | None, address: int | None, syntax: str, section: str | None) -> Iterator[str]:
@@ -61,13 +63,35 @@ def code_sections(path: Path, image: bytes, wanted: str | None) -> list[tuple[st
 
 def lines(code: bytes, bits: int, address: int, syntax: str, names: dict[int, str]) -> Iterator[str]:
     """One line an instruction: address, bytes, text; a byte that starts none is shown as data."""
-    i = 0
     digits = 16 if address + len(code) > 1 << 32 else 8
-    while i < len(code):
-        found = isa.decode(code[i : i + LONGEST], bits=bits, ip=address + i)
-        length = found.length if found is not None else 1
-        if address + i in names:
-            yield f"{names[address + i]}:"
-        text = found.format(syntax) if found is not None else f"db {code[i]:#04x}"
-        yield f"{address + i:0{digits}x}  {code[i : i + length].hex():<20}  {text}"
-        i += length
+    for at, length, found in decoded(code, bits, address):
+        if address + at in names:
+            yield f"{names[address + at]}:"
+        text = found.format(syntax) if found is not None else f"db {code[at]:#04x}"
+        yield f"{address + at:0{digits}x}  {code[at : at + length].hex():<20}  {text}"
+
+
+def decoded(code: bytes, bits: int, address: int) -> Iterator[tuple[int, int, Instruction | None]]:
+    """(offset, length, instruction or None) of everything in `code`, decoded a piece at a time."""
+    use_core(len(code))
+    start = 0
+    while start < len(code):
+        piece = code[start : start + PIECE]
+        last = start + len(piece) == len(code)
+        at = 0
+        for record in records(piece, bits=bits, ip=address + start):
+            if not last and at > PIECE - LONGEST:
+                break  # it may go on in the next piece
+            length = int(record["length"])
+            yield start + at, length, None if record["reason"] else Instruction(record, address + start + at, piece[at : at + length])
+            at += length
+        start += at
+
+
+def use_core(size: int) -> None:
+    """Let the compiled decoder do the work where there is much of it, and a core to take it from."""
+    if size >= WORTH_LOADING and not installed():
+        from vmdbg.machine import core
+
+        if core.path().exists():
+            core.load()
