@@ -1,8 +1,8 @@
 """Translated code: decoded once, found by physical address (as a backing offset), rip and mode, dropped when its bytes are written.
 
     jump cache (per vCPU): rip, key -> uop          the key changes with address space, mode and CS base
-    hash: physical address, rip, mode -> Block      shared by all vCPUs
-    page_head[page] -> blocks on that page          page_code[page]: bit n = code lies in its n-th 64 bytes
+    hash: physical address, rip, mode -> Block      shared by all vCPUs; limit of CS and second page are compared
+    page_head[page] -> blocks on that page          page_code[page]: bit n = code lies in its n-th 64 bytes (code_pages.py)
 
 A block ends at a branch, at an instruction that changes what comes next, at the end of a page, after LONGEST
 instructions, or before an instruction that cannot be decoded.  An instruction that crosses into the next page is a
@@ -13,31 +13,22 @@ from isa.decoder import decode_into
 from isa.decoding import TRUNCATED, UNDEFINED, Decoded, DecodeTables
 from isa.lang.struct import words8, words16, words32, words64
 from isa.lang.word import U8, U32, U64, outlined
+from vmdbg.machine.code_pages import CHAINS, HELD, block_at, hash_of
 from vmdbg.machine.faults import fault
 from vmdbg.machine.kinds import GPR_OFFSET, PLAIN_NUMBER
 from vmdbg.machine.paging import translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, backing, phys_mark
-from vmdbg.machine.state import CR0_PG, CS, FS, GP, UD, Block, CacheEntry, Shared, Uop
-from vmdbg.machine.tlb import block_mode
+from vmdbg.machine.state import CR0_PG, CS, FS, GP, UD, CacheEntry, Shared, Uop
+from vmdbg.machine.tlb import block_mode, code_limit
 
-HELD = 1 << 30  # in uop.cost: more than any budget
-BREAKPOINT, DEAD = 1, 2  # in uop.trap
 LONGEST = 32
+ONE_PAGE = 1  # in block.second: it does not cross into a second page
 GOTO, STOP, FIRST_KIND = 0, 1, 2  # in the table of handlers
-CHAINS = 65536
 CACHE = 4096
 
 
 def cache_entry(cpu, rip):
     return CacheEntry(cpu.cache + (((rip ^ (rip >> 12)) & (CACHE - 1)) << 5))
-
-
-def hash_of(pa, rip):
-    return ((pa >> 1) ^ (pa >> 14) ^ (rip >> 20)) & (CHAINS - 1)
-
-
-def block_at(shared, n):
-    return Block(shared.blocks + U64(n) * 56)
 
 
 def code_linear(cpu, rip):
@@ -53,6 +44,14 @@ def fetch_physical(cpu, linear):
         return True, backing(cpu, linear & 0xFFFFFFFF & cpu.a20_mask)
     ok, pa = translate(cpu, linear, False, cpu.cpl == 3, True, False)
     return ok, backing(cpu, pa & cpu.a20_mask)
+
+
+def next_page(cpu, linear):
+    """The linear address of the page after the one that holds `linear`."""
+    following = (linear & ~U64(0xFFF)) + 0x1000
+    if cpu.bits == 64:
+        return following
+    return following & 0xFFFFFFFF
 
 
 def readable_code(cpu, pa):
@@ -80,58 +79,6 @@ def drop_all(cpu):
     shared.flush_epoch = shared.flush_epoch + 1
     shared.invalidations = shared.invalidations + 1
     cpu.origin = U64(0)
-
-
-@outlined
-def drop_page(cpu, page):
-    """Forget the code that was translated from a RAM page."""
-    shared = Shared(cpu.shared)
-    n = words32(shared.page_head)[page]
-    words32(shared.page_head)[page] = U32(0)
-    words64(cpu.page_code)[page] = U64(0)
-    while n != 0:
-        b = block_at(shared, n)
-        following = b.next_in_page[0]
-        if U64(b.page[0]) != page:
-            following = b.next_in_page[1]
-        if b.uop != 0:
-            u = Uop(b.uop)
-            u.cost, u.trap = U32(HELD), U8(DEAD)
-            b.uop = U64(0)
-            unchain(shared, b, n)
-            shared.invalidations = shared.invalidations + 1
-        n = following
-
-
-def unchain(shared, b, n):
-    """Take block number n out of its hash chain."""
-    heads = words32(shared.hash)
-    h = hash_of(b.physical, b.rip)
-    at = heads[h]
-    if at == n:
-        heads[h] = b.next
-    else:
-        while at != 0:
-            here = block_at(shared, at)
-            if here.next == n:
-                here.next = b.next
-                at = U32(0)
-            else:
-                at = here.next
-
-
-def drop_code(cpu, pa, count):
-    """Bytes pa .. pa + count - 1 of one page have been written: forget what was translated from them."""
-    granules = words64(cpu.page_code)[pa >> 12]
-    first = (pa >> 6) & 63
-    last = ((pa + count - 1) >> 6) & 63
-    hit = False
-    while first <= last:
-        if ((granules >> first) & 1) != 0:
-            hit = True
-        first = first + 1
-    if hit:
-        drop_page(cpu, pa >> 12)
 
 
 def mark_code(cpu, pa, length):
@@ -204,7 +151,7 @@ def decode_at(cpu, shared, linear, rip, pa, first):
     if d.length == 0 and d.reason == TRUNCATED and room < 15:
         if not first:
             return U64(2), False, U64(0)
-        ok, other = fetch_physical(cpu, linear + room)
+        ok, other = fetch_physical(cpu, next_page(cpu, linear))
         if not ok:
             return U64(1), False, U64(0)
         n = U64(0)
@@ -303,6 +250,8 @@ def record(cpu, shared, pa, start, count, crossed, other):
     shared.block_count = shared.block_count + 1
     shared.uop_count = shared.uop_count + count + 1
     b.physical, b.rip, b.mode, b.uop, b.count = pa, cpu.rip, block_mode(cpu), start, U32(count)
+    b.limit = code_limit(cpu)
+    b.second = other if crossed else ONE_PAGE
     heads = words32(shared.hash)
     h = hash_of(pa, b.rip)
     b.next = heads[h]
@@ -330,16 +279,23 @@ def find_block(cpu):
     ok, pa = fetch_physical(cpu, linear)
     if not ok:
         return U64(0)
-    mode = block_mode(cpu)
+    mode, limit = block_mode(cpu), code_limit(cpu)
     n = words32(shared.hash)[hash_of(pa, cpu.rip)]
     found = U64(0)
     while n != 0:
         b = block_at(shared, n)
-        if b.physical == pa and b.rip == cpu.rip and b.mode == mode:
-            found = b.uop
-            n = U32(0)
-        else:
-            n = b.next
+        n = b.next
+        if b.physical == pa and b.rip == cpu.rip and b.mode == mode and b.limit == limit:
+            if b.second == ONE_PAGE:
+                found = b.uop
+            else:
+                ok, other = fetch_physical(cpu, next_page(cpu, linear))
+                if not ok:
+                    return U64(0)
+                if other == b.second:
+                    found = b.uop
+            if found != 0:
+                n = U32(0)
     if found == 0:
         found = build(cpu, linear, pa)
         if found == 0:

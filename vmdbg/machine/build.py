@@ -36,7 +36,7 @@ EXPORTS = {
     "vm_run": ("threaded", "run", (CPU,)),
     "vm_steps": ("threaded", "steps", (CPU, U64T)),
     "vm_drop_all": ("blocks", "drop_all", (CPU,)),
-    "vm_drop_page": ("blocks", "drop_page", (CPU, U64T)),
+    "vm_drop_page": ("code_pages", "drop_page", (CPU, U64T)),
     "vm_flush": ("tlb", "flush", (CPU,)),
     "vm_decode_section": (isa.decoder, "decode_section", (DECODED_TABLES, U64T, U64T, U64T, U64T, U64T, U64T)),
 }

@@ -5,6 +5,7 @@ shut down.  SDM vol. 3, chapter 6; classes and double faults: 6.15, interrupt 8.
 """
 
 from isa.lang.word import U8, U64, outlined
+from vmdbg.machine.debug import DB_SINGLE_STEP
 from vmdbg.machine.descriptor import long_mode
 from vmdbg.machine.gates import (
     EXCEPTION,
@@ -86,6 +87,8 @@ def enter_handler(cpu, vector, kind, error_code, has_error, return_rip):
         cpu.activity = U64(ACTIVE)
         if kind == NMI_EVENT:
             cpu.nmi_blocked = U8(1)
+        if is_software(kind) or kind == PRIVILEGED_SOFTWARE:
+            cpu.pending_db = cpu.pending_db & ~U64(DB_SINGLE_STEP)  # TF is cleared before the trap (SDM vol. 3, 17.3.1.4)
     return status
 
 

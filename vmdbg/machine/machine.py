@@ -16,7 +16,7 @@ import numpy as np
 
 from isa.decoding import TABLES
 from isa.lang.word import U64
-from vmdbg.machine import answers, blocks, kinds, threaded, tlb
+from vmdbg.machine import answers, blocks, code_pages, kinds, threaded, tlb
 from vmdbg.machine.paging import linear_to_physical_debug
 from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
 from vmdbg.machine.reset import HALTED, reset
@@ -39,7 +39,7 @@ from vmdbg.machine.state import (
 
 PAGE = 4096
 QUANTUM = 2000  # steps a vCPU runs before the next one's turn
-SLICE = 1 << 28  # the most the engine is asked for at once (below blocks.HELD)
+SLICE = 1 << 28  # the most the engine is asked for at once (below code_pages.HELD)
 ROM_ROOM = 16 << 20  # the largest ROM
 FOUR_GIB = 1 << 32
 BLOCKS, UOPS = 1 << 17, 1 << 19
@@ -90,6 +90,11 @@ class Leave(Exception):
 
     def __init__(self, code: int):
         self.code = code
+
+
+def steps_of(cpu: Cpu) -> int:
+    """Steps of one vCPU so far."""
+    return int(cpu.instructions) + int(cpu.events)
 
 
 class Map:
@@ -179,7 +184,7 @@ class Machine:
         self.shared = shared = Shared(self._allocate(Shared.size))
         self.page_flags = Memory(pages)
         self._page_code, self._page_head = self._allocate(8 * pages), self._allocate(4 * pages)
-        shared.page_head, shared.hash = self._page_head, self._allocate(4 * blocks.CHAINS)
+        shared.page_head, shared.hash = self._page_head, self._allocate(4 * code_pages.CHAINS)
         shared.blocks, shared.block_count, shared.block_limit = self._allocate(BLOCKS * Block.size), 1, BLOCKS
         shared.uops, shared.uop_count, shared.uop_limit = self._allocate(UOPS * Uop.size), 0, UOPS
         names, table = kinds.all_kinds()
@@ -189,7 +194,7 @@ class Machine:
         shared.decoder = int(TABLES.pointer.address)
         shared.buffer = self._allocate(256)
         self._missing, self._scratch = Uop(self._allocate(Uop.size)), self._allocate((blocks.LONGEST + 2) * Uop.size)
-        self._missing.cost = blocks.HELD
+        self._missing.cost = code_pages.HELD
         self._breakpoint_array = np.zeros(0, np.uint64)
         shared.breakpoints = self._breakpoint_array.ctypes.data
 
@@ -215,7 +220,7 @@ class Machine:
     @property
     def position(self) -> int:
         """Steps so far on all vCPUs: instructions, REP iterations, delivered events."""
-        return sum(int(c.instructions) + int(c.events) for c in self.cpus)
+        return sum(steps_of(c) for c in self.cpus)
 
     @property
     def clock(self) -> int:
@@ -302,7 +307,7 @@ class Machine:
     def _run_cpu(self, cpu: Cpu, budget: int, resume: bool) -> tuple[Stop | None, int]:
         """Run one vCPU until its budget is spent, it halts or something stops the run: (stop, steps)."""
         left, n = budget, int(cpu.index)
-        while left > 0:
+        while left > 0 or int(cpu.slow):  # the last instruction's write-back belongs to it
             status, steps = self._enter(cpu, left, resume)
             left -= steps
             resume = resume and not steps
@@ -332,7 +337,7 @@ class Machine:
                     return Stop("exit", n, exit_code=leave.code), budget - left
                 if stop is not None:
                     return stop, budget - left
-                if self.timers:
+                if int(cpu.activity) or (self.timers and not int(cpu.slow)):
                     break  # a device may have a new deadline
                 resume = True
             else:

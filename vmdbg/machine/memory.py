@@ -13,7 +13,7 @@ from vmdbg.machine.paging import translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, backing
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import slot
-from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, Shared, TlbEntry
+from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, SLOW, Shared, TlbEntry
 from vmdbg.machine.tlb import ENTRIES, protect
 
 READ, WRITE = False, True
@@ -106,6 +106,8 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     pa = pa & cpu.a20_mask
     if cpu.write_epoch != Shared(cpu.shared).write_epoch:
         protect(cpu)
+        cpu.vector = U64(SLOW)  # an address found before may have lost its right: the instruction begins anew
+        return U64(0)
     at = backing(cpu, pa)
     if at == U64(ABSENT):
         return slot(cpu, linear, size, write, read, user, implicit)

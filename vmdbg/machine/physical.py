@@ -9,6 +9,7 @@ that says what a write to it must do besides writing.
 
 from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U32, U64
+from vmdbg.machine.code_pages import drop_page
 from vmdbg.machine.state import Shared
 
 PAGE_CODE, PAGE_TABLE, PAGE_WATCHED = 1, 2, 4  # translated code; a page table the TLB was filled from; a watchpoint or the like
@@ -37,6 +38,14 @@ def phys_mark(cpu, at, flag):
         shared.write_epoch = shared.write_epoch + 1
 
 
+def written(cpu, at):
+    """An entry at `at` got an A or D bit: if it is part of translated code, that is dropped, and the instruction begins anew."""
+    if (words8(cpu.page_flags)[at >> 12] & PAGE_CODE) != 0 and ((words64(cpu.page_code)[at >> 12] >> ((at >> 6) & 63)) & 1) != 0:
+        drop_page(cpu, at >> 12)
+        shared = Shared(cpu.shared)
+        shared.write_epoch = shared.write_epoch + 1
+
+
 def phys_read32(cpu, pa):
     """A 32-bit paging-structure entry, naturally aligned; its page becomes a page table."""
     at = backing(cpu, pa & cpu.a20_mask)
@@ -60,6 +69,7 @@ def phys_write32(cpu, pa, value):
     at = backing(cpu, pa & cpu.a20_mask)
     if at < cpu.ram_size:
         words32(cpu.ram + at)[0] = value
+        written(cpu, at)
 
 
 def phys_write64(cpu, pa, value):
@@ -67,3 +77,4 @@ def phys_write64(cpu, pa, value):
     at = backing(cpu, pa & cpu.a20_mask)
     if at < cpu.ram_size:
         words64(cpu.ram + at)[0] = value
+        written(cpu, at)

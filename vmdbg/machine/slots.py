@@ -11,15 +11,17 @@ instruction is done.
 
 from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U64, outlined
-from vmdbg.machine.blocks import drop_code
+from vmdbg.machine.code_pages import drop_code
+from vmdbg.machine.faults import fault
 from vmdbg.machine.paging import translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE, backing
-from vmdbg.machine.state import CR0_PG, EXIT, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
+from vmdbg.machine.state import CR0_PG, EFER_LMA, EXIT, GP, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
 
-SLOTS, SLOT_SIZE = 16, 32
+SLOTS, SLOT_SIZE = 96, 32  # CALL through a gate: 31 parameters read, 35 words pushed, descriptors; more than any other
+LATCHES = 128  # device reads of one instruction: XRSTOR has 72 of 8 bytes
+SLOW_TRY, COMMITTING, DELIVERING = 1, 2, 3  # in cpu.slow: an attempt at an instruction, its write-back, an event
 SLOT_BYTES = Cpu.fields["slot_bytes"][0]
 DEVICE_READ = 0xFE  # in cpu.vector: not a fault; Python must read the device first
-TOO_MANY = 0xFD  # in cpu.vector: more accesses than slots
 
 
 def is_device(cpu, pa):
@@ -39,7 +41,10 @@ def physical_of(cpu, linear, write, user, implicit):
 
 
 def fill(cpu, at, pa, count):
-    """Copy `count` bytes from physical pa to host address `at`; False: a device must be read first (or there is no room)."""
+    """Copy `count` bytes from physical pa to host address `at`; False: a device must be read first.
+
+    An event that is being delivered reads no device: all ones.
+    """
     if not is_device(cpu, pa):
         source = words8(cpu.ram + backing(cpu, pa))
         n = U64(0)
@@ -47,8 +52,16 @@ def fill(cpu, at, pa, count):
             words8(at)[n] = source[n]
             n = n + 1
         return True
+    if cpu.slow == DELIVERING:
+        while count != 0:
+            count = count - 1
+            words8(at)[count] = U8(0xFF)
+        return True
     while count != 0:
         width = device_width(count)
+        if cpu.slot_latch == LATCHES:
+            fault(cpu, GP, 0)
+            return False
         if cpu.slot_latch == cpu.mmio_count:
             cpu.reason, cpu.port, cpu.width = U64(X_MMIO_READ), pa, width
             cpu.vector = U64(DEVICE_READ)
@@ -78,13 +91,13 @@ def device_width(count):
 
 @outlined
 def slot(cpu, linear, size, write, read, user, implicit):
-    """A copy of size (<= 32) bytes at a linear address: its host address, or 0 with the fault or exit left behind."""
+    """A copy of size (<= 32) bytes at a linear address: its host address, or 0 with the fault, SLOW or DEVICE_READ left behind."""
     if cpu.slow == 0:
         cpu.vector = U64(SLOW)
         return U64(0)
     k = cpu.slots
     if k == SLOTS:
-        cpu.vector = U64(TOO_MANY)
+        fault(cpu, GP, 0)
         return U64(0)
     first = U64(0x1000) - (linear & 0xFFF)
     if first > size:
@@ -96,11 +109,14 @@ def slot(cpu, linear, size, write, read, user, implicit):
     second = pa
     if first < size:
         following = linear + first
-        if cpu.bits != 64:
+        if cpu.bits != 64 and not (implicit and (cpu.efer & EFER_LMA) != 0):
             following = following & 0xFFFFFFFF
         ok, second = physical_of(cpu, following, write, user, implicit)
         if not ok:
             return U64(0)
+    if cpu.write_epoch != Shared(cpu.shared).write_epoch:
+        cpu.vector = U64(SLOW)
+        return U64(0)
     cpu.slot_physical[(k << 1) + 1] = second
     at = cpu.address + SLOT_BYTES + k * SLOT_SIZE
     if read or not is_device(cpu, pa):

@@ -139,7 +139,7 @@ class Cpu(Struct):
     pending_db: U64  # DR6 bits of debug traps to report after this instruction
     latch: (U64, 16)  # the port input of the instruction in flight
     latched: U64  # 1: its port access has been performed
-    mmio: (U64, 16)  # device memory reads of the instruction in flight, in order, up to 8 bytes each
+    mmio: (U64, 128)  # device memory reads of the instruction in flight, in order, up to 8 bytes each
     mmio_count: U64  # how many of them are valid
     late_fault: U64  # not 0: the FAULT came after a task switch was done, and is reported at late_rip
     late_rip: U64
@@ -183,13 +183,14 @@ class Cpu(Struct):
     next_context: U64  # the one to be reused next
     stamp: U64  # last stamp given
     key: U64  # stamp of the current context and mode word: tag of jump cache entries
+    code_limit: U64  # the limit of CS that the stamp stands for
     slow: U64  # 1: memory operands go through slots, one instruction is run
     slots: U64  # slots used by the instruction in flight
-    slot_linear: (U64, 16)
-    slot_size: (U64, 16)
-    slot_write: (U64, 16)
-    slot_physical: (U64, 32)  # of its first byte, and of the first byte on its second page
-    slot_bytes: (U64, 64)  # 32 bytes a slot
+    slot_linear: (U64, 96)
+    slot_size: (U64, 96)
+    slot_write: (U64, 96)
+    slot_physical: (U64, 192)  # of its first byte, and of the first byte on its second page
+    slot_bytes: (U64, 384)  # 32 bytes a slot
     slot_latch: U64  # device reads consumed by the slots so far
     value_after: U64  # status of the instruction whose slots are being written back
     committed: U64  # slots written back so far
@@ -264,6 +265,8 @@ class Block(Struct):
     physical: U64  # address of its first byte
     rip: U64
     mode: U64  # mode word and CS base
+    limit: U64  # of CS when it was translated; 0 in 64-bit mode
+    second: U64  # physical address of the second page if its one instruction crosses into that; else all ones
     uop: U64  # address of its first uop; 0: dead
     count: U32  # instructions
     next: U32  # in its hash chain; numbers of blocks, 0: none

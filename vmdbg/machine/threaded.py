@@ -8,14 +8,15 @@ driver.  Budget, pending requests and breakpoints are one test per block, in `en
 
 from isa.lang.struct import words64
 from isa.lang.word import U8, U32, U64, negative, outlined
-from vmdbg.machine.blocks import BREAKPOINT, DEAD, HELD, code_linear, find_block, lookup
-from vmdbg.machine.debug import instruction_breakpoint
+from vmdbg.machine.blocks import code_linear, find_block, lookup
+from vmdbg.machine.code_pages import BREAKPOINT, DEAD, HELD
+from vmdbg.machine.debug import DB_SINGLE_STEP, instruction_breakpoint
 from vmdbg.machine.events import SOFTWARE, deliver
 from vmdbg.machine.faults import fault
 from vmdbg.machine.gates import EXCEPTION, EXTERNAL, NMI_EVENT
 from vmdbg.machine.memory import entry_of, locate_slow, misaligned
 from vmdbg.machine.segmentation import segment_check
-from vmdbg.machine.slots import DEVICE_READ, begin, commit
+from vmdbg.machine.slots import COMMITTING, DELIVERING, DEVICE_READ, SLOW_TRY, begin, commit
 from vmdbg.machine.state import (
     ASSIST,
     BRANCH,
@@ -33,6 +34,7 @@ from vmdbg.machine.state import (
     REPEAT,
     SLOW,
     X_SHUTDOWN,
+    Shared,
     Uop,
 )
 from vmdbg.machine.tlb import refresh
@@ -41,7 +43,7 @@ from vmdbg.machine.tlb import refresh
 CHECK, PENDING, BUDGET, BREAK, INTERCEPT, YIELD = range(8, 14)
 UOP_SIZE = 64
 COST = HELD - 1
-SLOW_TRY, COMMITTING = 1, 2  # in cpu.slow
+TRIES = 64  # more than an event's delivery can begin anew
 
 
 def primitive(f):
@@ -190,11 +192,23 @@ def happened(status):
     return status != FAULT and status != EXIT and status != ASSIST
 
 
-def slow_step(cpu, u):
-    """One instruction with its memory operands in slots; they are written back when it is done."""
-    cpu.slow = U64(SLOW_TRY)
-    begin(cpu)
-    status = part(cpu, u, U64(1))
+def slow_step(cpu):
+    """The instruction at rip with its memory operands in slots; they are written back when it is done.
+
+    A page that becomes a page table meanwhile makes it start again: host addresses found before may have lost their right.
+    """
+    status, again = U64(FAULT), True
+    while again:
+        cpu.slow = U64(0)
+        address = find(cpu)
+        if address == 0:
+            return U64(FAULT)
+        cpu.slow = U64(SLOW_TRY)
+        begin(cpu)
+        status = U64(part(cpu, Uop(address), U64(1)))
+        again = status == FAULT and cpu.vector == SLOW
+        if again:
+            refresh(cpu)
     if not happened(status):
         cpu.slow = U64(0)
         if status == FAULT and cpu.vector == DEVICE_READ:
@@ -217,20 +231,21 @@ def slow_step(cpu, u):
 def deliver_event(cpu, vector, kind, error_code, has_error):
     """Deliver an event at cpu.rip, going through slots if need be: CHECK when it is delivered (one step), EXIT for shutdown.
 
-    FAULT: a software interrupt's instruction faults, or a device would have to be read: not possible for the others.
+    What it finds in device memory reads as all ones there, and what it pushes there goes nowhere.
     """
     rip = cpu.rip
     status = U64(deliver(cpu, vector, kind, error_code, has_error, rip))
     tries = U64(0)
-    while status == FAULT and tries < 4:
+    while status == FAULT and tries < TRIES:
         if cpu.late_fault != 0 and cpu.vector < 32:
             vector, kind, error_code, has_error = cpu.vector, U64(EXCEPTION), cpu.error_code, cpu.has_error
             rip = cpu.rip
-        cpu.slow = U64(SLOW_TRY)
+        refresh(cpu)
+        cpu.slow = U64(DELIVERING)
         begin(cpu)
         status = U64(deliver(cpu, vector, kind, error_code, has_error, rip))
         if status == BRANCH:
-            while commit(cpu) == EXIT:  # a stack in device memory: its bytes go nowhere
+            while commit(cpu) == EXIT:
                 status = U64(BRANCH)
         cpu.slow = U64(0)
         tries = tries + 1
@@ -296,6 +311,9 @@ def find(cpu):
     address = lookup(cpu)
     if address == cpu.missing or Uop(address).trap == DEAD:
         address = find_block(cpu)
+        shared = Shared(cpu.shared)
+        if cpu.write_epoch != shared.write_epoch or cpu.flush_epoch != shared.flush_epoch:
+            refresh(cpu)  # what was translated is from now on not written directly, and what was forgotten not found
     if address != 0 and cpu.origin != 0:
         link(cpu, Uop(address))
     cpu.origin = U64(0)
@@ -318,20 +336,32 @@ def alone(cpu, u):
     cpu.shadow = U8(0)
     cpu.eflags = flags & ~U64(F_RF)
     cpu.data_hits = U64(0)
+    held = cpu.pending_db
+    if (flags & F_TF) != 0:
+        cpu.pending_db = held | DB_SINGLE_STEP  # before it runs: INT n takes it back
     status = U64(part(cpu, u, U64(1)))
     if status == FAULT and cpu.vector == SLOW:
-        address = find(cpu)
-        if address != 0:
-            status = U64(slow_step(cpu, Uop(address)))
+        status = U64(slow_step(cpu))
     if not happened(status) and cpu.slow != COMMITTING:
         cpu.shadow = shadow
         cpu.eflags = cpu.eflags | (flags & F_RF)
+        if (held & DB_SINGLE_STEP) == 0:
+            cpu.pending_db = cpu.pending_db & ~U64(DB_SINGLE_STEP)
         return status
     if status == REPEAT:
         cpu.eflags = cpu.eflags | (flags & F_RF)
     cpu.pending_db = cpu.pending_db | cpu.data_hits
-    if (flags & F_TF) != 0:
-        cpu.pending_db = cpu.pending_db | 0x4000
+    return status
+
+
+def onward(cpu, u):
+    """Run from u on as far as the budget allows."""
+    if enter(cpu, u):
+        status = U64(execute(cpu, u))
+    else:
+        status = U64(part(cpu, u, cpu.budget))
+    if status == FAULT and cpu.vector == SLOW:
+        return U64(slow_step(cpu))
     return status
 
 
@@ -371,7 +401,7 @@ def run(cpu):
                 continue
             if status != NEXT:
                 return status
-        address = find(cpu)
+        address = U64(0) if cpu.late_fault != 0 else find(cpu)
         if address == 0:
             status = U64(FAULT)
         else:
@@ -380,15 +410,13 @@ def run(cpu):
                 return U64(BREAK)
             if attention(cpu):
                 status = U64(alone(cpu, u))
-            elif enter(cpu, u):
-                status = U64(execute(cpu, u))
             else:
-                status = U64(part(cpu, u, cpu.budget))
-            if status == FAULT and cpu.vector == SLOW and not attention(cpu):
-                address = find(cpu)
-                if address != 0:
-                    status = U64(slow_step(cpu, Uop(address)))
+                status = U64(onward(cpu, u))
+        if status == HALT and cpu.pending_db != 0:
+            status = U64(END)
         if status == FAULT:
+            if cpu.late_fault != 0:
+                cpu.rip = cpu.late_rip
             fresh = first and cpu.budget == cpu.slice
             if (cpu.vector & SOFTWARE) != 0 and cpu.vector < 0x200:
                 if not fresh:

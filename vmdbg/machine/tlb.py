@@ -107,6 +107,11 @@ def refresh(cpu):
     if cpu.context_key[n] != space:
         n = find_context(cpu, space)
         cpu.context = n
+    limit = code_limit(cpu)
+    if limit != cpu.code_limit:  # code beyond a limit must not be found: what the jump cache holds is looked up again
+        cpu.code_limit = limit
+        cpu.stamp = cpu.stamp + 1
+        cpu.context_stamp[n] = cpu.stamp
     base = cpu.tlb_contexts + n * CONTEXT_SIZE
     bank = U64(SUPERVISOR)
     if cpu.cpl == 3:
@@ -118,6 +123,13 @@ def refresh(cpu):
     if (cpu.dr[7] & 0xFF) != 0 or (cpu.cpl == 3 and (cpu.eflags & F_AC) != 0 and (cpu.cr0 & CR0_AM) != 0):
         cpu.tlb = cpu.tlb_none
     cpu.key = block_mode(cpu) | (U64(cpu.cpl == 3) << 34) | (cpu.context_stamp[n] << 36)
+
+
+def code_limit(cpu):
+    """The limit of CS where it counts: not in 64-bit mode."""
+    if cpu.bits == 64:
+        return U64(0)
+    return cpu.seg_limit[1]
 
 
 def block_mode(cpu):
