@@ -1,18 +1,35 @@
-"""One step of a whole machine of ours from a state of tests/oracles/system.py, as `bochs_oracle.run` does it."""
+"""One step of a whole machine of ours from a state of tests/oracles/system.py, as `bochs_oracle.run` does it.
+
+`run` and `run_threaded` are what `python -m tests.oracles.compare_system --ours tests.machine.whole:run_threaded` takes.
+"""
 
 import ctypes
 import functools
 
 import numpy as np
 
+import isa
 from isa.lang.word import U64
 from tests.oracles.bochs_library import DELIVER, REPORT
-from tests.oracles.layout import CODE, CODE_SIZE, HAS_ERROR_CODE, INT3, NONE, PF_FAULT, READ_ONLY, READ_ONLY_IMAGE, WINDOW, WINDOW_SIZE
+from tests.oracles.layout import (
+    CODE,
+    CODE_SIZE,
+    HAS_ERROR_CODE,
+    INT3,
+    NONE,
+    PAGE,
+    PF_FAULT,
+    READ_ONLY,
+    READ_ONLY_IMAGE,
+    WINDOW,
+    WINDOW_SIZE,
+)
 from tests.oracles.system import (
     CS,
     FS,
     GS,
     HALTED,
+    KINDS,
     PAGING,
     PAGING_SIZE,
     PORT,
@@ -29,10 +46,29 @@ from vmdbg.machine import blocks, threaded, tlb
 from vmdbg.machine.descriptor import refresh_mode
 from vmdbg.machine.flags import get_rflags, set_rflags
 from vmdbg.machine.machine import Machine
+from vmdbg.machine.physical import PAGE_CODE, PAGE_TABLE
+from vmdbg.machine.semantics.x87_state import summarize
 from vmdbg.machine.state import EXIT, HALT, X_IN, X_OUT, X_SHUTDOWN, Cpu
 
 MEMORY = PAGING + PAGING_SIZE
-SOFTWARE = {0xCC: 3, 0xCE: 4, 0xF1: 1}
+# The fields of a Cpu as a record that numpy copies at once.
+RECORD = np.dtype(
+    {
+        "names": list(Cpu.fields),
+        "formats": [(f"<u{word.bits // 8}", count) if count else f"<u{word.bits // 8}" for _at, word, count in Cpu.fields.values()],
+        "offsets": [at for at, _word, _count in Cpu.fields.values()],
+        "itemsize": Cpu.size,
+    }
+)
+STRINGS = frozenset("movs stos lods cmps scas ins outs".split())
+SOFTWARE = {"int3": 3, "into": 4, "int1": 1}
+SEGMENT_PARTS = {"seg_selector": "selector", "seg_attr": "attributes", "seg_limit": "limit", "seg_base": "base"}
+
+
+@functools.cache
+def page_tables(kind: str) -> np.ndarray:
+    """The image of PAGING for a kind of state."""
+    return paging(KINDS[kind])
 
 
 class Whole:
@@ -41,6 +77,7 @@ class Whole:
     def __init__(self, engine: str = "plain"):
         self.machine = Machine(MEMORY, engine=engine)
         self.cpu = self.machine.cpus[0]
+        self.record = self.machine.cpu_states.view(RECORD)[0, 0]
         self.parts = {"window": (WINDOW, WINDOW_SIZE), "tables": (TABLES, TABLES_SIZE)}
 
     def load(self, s: np.ndarray, code: bytes, kind: Kind) -> None:
@@ -48,27 +85,47 @@ class Whole:
         self.forget()
         for name, (at, size) in self.parts.items():
             m.ram[at : at + size] = s[name]
-        m.ram[PAGING : PAGING + PAGING_SIZE] = paging(kind)
+        m.ram[PAGING : PAGING + PAGING_SIZE] = page_tables(kind.name)
         m.ram[READ_ONLY : READ_ONLY + len(READ_ONLY_IMAGE)] = READ_ONLY_IMAGE
         m.ram[CODE : CODE + CODE_SIZE] = INT3
         start = int(s["rip"]) + int(s["segment"]["base"][CS]) * (kind.bits != 64)
         m.ram[start : start + len(code)] = np.frombuffer(code, np.uint8)
-        for n in range(16):
-            cpu.gpr[n] = int(s["gpr"][n])
-        cpu.rip = int(s["rip"])
+        record = self.record
+        record["gpr"][:16], record["rip"] = s["gpr"], s["rip"]
         for name in REGISTERS:
-            setattr(cpu, name, int(s[name]))
-        for n in range(8):
-            selector, attributes, limit, base = s["segment"][n].tolist()
-            cpu.seg_selector[n], cpu.seg_attr[n], cpu.seg_limit[n], cpu.seg_base[n] = selector, attributes, limit, base
-            cpu.dr[n] = int(s["dr"][n])
+            record[name] = s[name]
+        for ours, theirs in SEGMENT_PARTS.items():
+            record[ours] = s["segment"][theirs]
+        record["dr"] = s["dr"]
         set_rflags(cpu, U64(int(s["rflags"])))
         cpu.cpl = kind.cpl
-        fx = s["fx"]
-        cpu.fcw, cpu.fsw, cpu.mxcsr = int(fx["fcw"]), int(fx["fsw"]), int(fx["mxcsr"])
+        self.load_fx(s["fx"])
         for name in "shadow nmi_blocked pending_db latched mmio_count late_fault slow activity events fault_address".split():
             setattr(cpu, name, 0)
         refresh_mode(cpu)
+        cpu.context, cpu.context_key[0] = 0, tlb.address_space(cpu)
+
+    def load_fx(self, fx: np.ndarray) -> None:
+        """x87 and SSE registers from an FXSAVE image."""
+        record, top = self.record, int(fx["fsw"]) >> 11 & 7
+        for name in ("fcw", "fsw", "fop", "fip", "fdp", "mxcsr"):
+            record[name] = fx[name]
+        record["fcs"] = record["fds"] = 0
+        record["ftw"] = sum(3 << 2 * n for n in range(8) if not int(fx["ftw"]) >> n & 1)
+        st = np.zeros((8, 16), np.uint8)
+        st[(np.arange(8) + top) & 7, :10] = fx["st"][:, :10]
+        record["st"], record["xmm"] = st.view("<u8").ravel(), np.ascontiguousarray(fx["xmm"]).view("<u8").ravel()
+        summarize(self.cpu)
+
+    def store_fx(self, fx: np.ndarray) -> None:
+        """x87 and SSE registers into an FXSAVE image."""
+        record, top = self.record, int(self.record["fsw"]) >> 11 & 7
+        for name in ("fcw", "fsw", "fop", "fip", "fdp", "mxcsr"):
+            fx[name] = record[name]
+        fx["ftw"] = sum(1 << n for n in range(8) if int(record["ftw"]) >> 2 * n & 3 != 3)
+        st = np.ascontiguousarray(record["st"]).view(np.uint8).reshape(8, 16)
+        fx["st"][:, :10] = st[(np.arange(8) + top) & 7, :10]
+        fx["xmm"] = np.ascontiguousarray(record["xmm"]).view(np.uint8).reshape(16, 16)
 
     def forget(self) -> None:
         """Drop translated code and translations, as Machine.drop_code and tlb.flush do, but quickly."""
@@ -79,35 +136,44 @@ class Whole:
         shared.block_count, shared.uop_count, cpu.origin = 1, 0, 0
         for n in range(tlb.CONTEXTS):
             cpu.context_key[n] = 0
-        cpu.stamp = int(cpu.stamp) + 1  # what the jump cache knows is out of date
-        self.machine.page_flags.array[:] = 0
+        cpu.stamp = cpu.context_stamp[0] = int(cpu.stamp) + 1  # what the jump cache knows is out of date
+        flags = self.machine.page_flags.array
+        flags[:] = 0
+        if self.machine.engine == "plain":  # what will be noted anyway, and costs a walk through the TLB then
+            flags[CODE // PAGE : (CODE + CODE_SIZE) // PAGE] = PAGE_CODE
+            flags[PAGING // PAGE : (PAGING + PAGING_SIZE) // PAGE] = PAGE_TABLE
 
     def store(self, r: np.ndarray) -> None:
-        cpu = self.cpu
-        r["gpr"] = [int(cpu.gpr[n]) for n in range(16)]
-        r["rip"], r["rflags"] = int(cpu.rip), int(get_rflags(cpu))
+        record = self.record
+        r["gpr"], r["rip"], r["rflags"] = record["gpr"][:16], record["rip"], int(get_rflags(self.cpu))
         for name in REGISTERS:
-            r[name] = int(getattr(cpu, name))
-        for n in range(8):
-            r["segment"][n] = int(cpu.seg_selector[n]), int(cpu.seg_attr[n]), int(cpu.seg_limit[n]), int(cpu.seg_base[n])
-            r["dr"][n] = int(cpu.dr[n])
+            r[name] = record[name]
+        for ours, theirs in SEGMENT_PARTS.items():
+            r["segment"][theirs] = record[ours]
+        r["dr"] = record["dr"]
+        self.store_fx(r["fx"])
         r["fs_base"], r["gs_base"] = r["segment"]["base"][FS], r["segment"]["base"][GS]
         for name, (at, size) in self.parts.items():
             r[name] = self.machine.ram[at : at + size]
 
     def run(self, states: np.ndarray, code: bytes, kind: Kind, mode: int = REPORT) -> np.ndarray:
-        """As bochs_oracle.Bochs.run; x87 and SSE registers are not looked at."""
+        """As bochs_oracle.Bochs.run: one instruction, all iterations of a REP; in DELIVER mode with the event that follows it."""
         results = np.zeros(len(states), SYSTEM_RESULT)
+        instruction = isa.decode(code, bits=kind.bits)
+        sem = instruction.row.sem if instruction else ""
         for s, r in zip(states, results):
             self.load(s, code, kind)
             self.machine.intercept(range(32) if mode == REPORT else ())
             r["fx"] = s["fx"]
-            self.one(r, mode)
+            self.one(r, mode, sem in STRINGS and instruction.rep != 0)
+            if mode == REPORT and sem in SOFTWARE and r["vector"] == SOFTWARE[sem]:
+                r["vector"] += SOFTWARE_INTERRUPT
+                r["rip"] += np.uint64(instruction.length)  # that oracle's is past the instruction
         return results
 
-    def one(self, r: np.ndarray, mode: int) -> None:
+    def one(self, r: np.ndarray, mode: int, repeated: bool = False) -> None:
         m, cpu = self.machine, self.cpu
-        answered = 0
+        answered, start = 0, int(cpu.rip)
         while True:
             before = int(cpu.events)
             cpu.budget = cpu.slice = 1
@@ -117,6 +183,8 @@ class Whole:
             if status == EXIT and reason not in (X_IN, X_OUT, X_SHUTDOWN) and answered < 4:
                 m._answer(cpu)
                 answered += 1
+                continue
+            if repeated and status == threaded.BUDGET and int(cpu.rip) == start and int(cpu.events) == before:
                 continue
             break
         self.store(r)
@@ -139,6 +207,16 @@ class Whole:
 def shared(engine: str = "plain") -> Whole:
     """The one machine of a process."""
     return Whole(engine)
+
+
+def run(states: np.ndarray, code: bytes, kind: Kind, mode: int = REPORT) -> np.ndarray:
+    """`Whole.run` by the plain engine."""
+    return shared().run(states, code, kind, mode)
+
+
+def run_threaded(states: np.ndarray, code: bytes, kind: Kind, mode: int = REPORT) -> np.ndarray:
+    """`Whole.run` by the threaded engine."""
+    return shared("threaded").run(states, code, kind, mode)
 
 
 __all__ = ["DELIVER", "REPORT", "SOFTWARE_INTERRUPT", "Cpu", "shared"]

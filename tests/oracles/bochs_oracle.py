@@ -211,7 +211,7 @@ class Bochs:
             b.cpu_loop(0)
             self._store(result)
             self._outcome(result, state, mode)
-            if notes.count > 1 or result["vector"] in (HALTED, WAITING, MISSING):
+            if notes.count > 1 or result["vector"] in (HALTED, WAITING, MISSING) or result["vector"] >= SOFTWARE_INTERRUPT:
                 b.cpu_new(0)  # an interrupted delivery leaves traces that cannot be set
                 getattr(b, _FLUSH_CODE)()
         return results

@@ -26,6 +26,7 @@ from .states import generate, segment_base
 
 Run = Callable[[np.ndarray, bytes, int], np.ndarray]
 NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
+SEGMENTS = "es cs ss ds fs gs ldtr tr".split()
 FX_FIELDS = ("fcw", "fsw", "ftw", "mxcsr", "fop", "fip", "fdp")
 
 
@@ -283,6 +284,13 @@ def _value(record: np.ndarray, name: str) -> str:
         kind = "st" if name.startswith("st") else "xmm"
         raw = record["fx"][kind][int(name[len(kind) :])].tobytes()
         return raw[: 10 if kind == "st" else 16][::-1].hex()
+    segment, _, part = name.partition(".")
+    if part:
+        return f"{int(record['segment'][part][SEGMENTS.index(segment)]):x}"
+    if name[:2] == "dr":
+        return f"{int(record['dr'][int(name[2:])]):x}"
+    if name == "if":
+        return str(int(record["rflags"]) >> 9 & 1)
     value = int(record[name])
     return str(value) if name == "vector" else f"{value:x}"
 
@@ -304,12 +312,12 @@ def report(d: Difference) -> str:
             values = [f"{kind}{n}={_value(d.state, f'{kind}{n}')}" for n in range(len(d.state["fx"][kind]))]
             lines += ["          " + " ".join(values[n : n + 4]) for n in range(0, len(values), 4)]
     for name in d.fields:
-        if name == "window":
-            at = np.flatnonzero(d.expected["window"] != d.got["window"])
+        if name in ("window", "tables"):
+            at = np.flatnonzero(d.expected[name] != d.got[name])
             low, high = int(at[0]), int(at[-1]) + 1
             high = min(high, low + 64)
-            was, want, have = (r["window"][low:high].tobytes().hex() for r in (d.state, d.expected, d.got))
-            lines.append(f"  window+{low:x}: was {was} expected {want} got {have}")
+            was, want, have = (r[name][low:high].tobytes().hex() for r in (d.state, d.expected, d.got))
+            lines.append(f"  {name}+{low:x}: was {was} expected {want} got {have}")
         else:
             lines.append(f"  {name:13} expected {_value(d.expected, name)}  got {_value(d.got, name)}")
     if d.expected["vector"] != NONE or d.got["vector"] != NONE:

@@ -99,7 +99,7 @@ class Part:
                 self.progress(done, 2 * total, "meanings")
 
     def frame_function(self, name: str) -> Callable:
-        for module in ("threaded", "blocks", "faults", "semantics.sse_state", "semantics.x87_state"):
+        for module in ("threaded", "blocks", "faults", "semantics.sse_state", "semantics.x87_state", "semantics.segments"):
             f = getattr(importlib.import_module(f"vmdbg.machine.{module}"), name, None)
             if f is not None:
                 return f

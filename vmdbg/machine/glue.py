@@ -59,6 +59,9 @@ FRAME = [
     ("mmx_written", (CPU, U64T)),
     ("x87_available", (CPU,)),
     ("x87_control_available", (CPU,)),
+    ("protected_available", (CPU,)),
+    ("protected_umip_available", (CPU,)),
+    ("umip_available", (CPU,)),
 ]
 
 

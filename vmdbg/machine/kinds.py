@@ -114,7 +114,7 @@ OWN_MEMORY = frozenset(
 )
 
 # Meanings that raise #UD before #GP(0) looks at CPL, or know better what CPL forbids.
-OWN_PRIVILEGE = frozenset("lldt ltr stac clac monitor mwait sysret xsetbv mov_from_cr mov_to_cr mov_from_dr mov_to_dr".split())
+OWN_PRIVILEGE = frozenset("stac clac monitor mwait sysret xsetbv mov_from_cr mov_to_cr mov_from_dr mov_to_dr".split())
 
 # Meanings that ask for the operand size or the stack's address size: with 64-bit operands the answer is known.
 BY_SIZE = frozenset("push pop push_seg pop_seg call_near call_indirect ret leave jmp jcc jmp_indirect pushf loop loope loopne jcxz".split())
@@ -124,8 +124,12 @@ BY_SIZE = frozenset("push pop push_seg pop_seg call_near call_indirect ret leave
 X87_CONTROL = frozenset("fnstcw fnstsw fnstenv fnsave".split())
 
 
+# Meanings that look at the mode, or at UMIP, before their memory operand.
+PROTECTED, PROTECTED_UMIP = frozenset("lldt ltr lar lsl verr verw arpl arpl_memory".split()), frozenset("sldt str_".split())
+
+
 def unit_of(form: Form) -> str:
-    """The execution units whose availability is checked first, so that #NM and #MF come before #PF; see Kind.unit.
+    """The execution units whose availability is checked first, so that #UD, #NM and #MF come before #PF; see Kind.unit.
 
     CVTPI2PS and CVTPI2PD from memory touch no MMX register and make no transition.
     """
@@ -136,6 +140,12 @@ def unit_of(form: Form) -> str:
         return "sse_mmx" if "mm" in kinds else "sse"
     if form.row.sem in ("ldmxcsr", "stmxcsr"):
         return "sse"
+    if form.row.sem in PROTECTED:
+        return "protected"
+    if form.row.sem in PROTECTED_UMIP:
+        return "protected_umip"
+    if form.row.sem == "smsw":
+        return "umip"
     if "mm" in kinds or form.row.sem == "emms":
         return "mmx"
     if form.memory and re.match(r"(\S+ )*D[89A-F] ", form.row.opcode + " "):

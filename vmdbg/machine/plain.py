@@ -16,6 +16,7 @@ from vmdbg.machine import semantics
 from vmdbg.machine.blocks import GOTO, STOP
 from vmdbg.machine.faults import fault_gp0, fault_ud
 from vmdbg.machine.kinds import DIRECT, EA, FLAT, GPR, IMM, INDIRECT, MEM, MMX, NUMBER, ONE, XMM, Kind, all_kinds
+from vmdbg.machine.semantics.segments import protected_available, protected_umip_available, umip_available
 from vmdbg.machine.semantics.sse_state import mmx_available, mmx_written, sse_available, sse_mmx_available
 from vmdbg.machine.semantics.x87_state import x87_available, x87_control_available
 from vmdbg.machine.state import BRANCH, FAULT, NEXT, Cpu, Uop
@@ -41,7 +42,14 @@ def meanings() -> dict[str, Callable]:
 MEANINGS = meanings()
 KINDS, _TABLE = all_kinds()
 AVAILABLE = dict(
-    sse=sse_available, mmx=mmx_available, sse_mmx=sse_mmx_available, x87=x87_available, x87_control=x87_control_available
+    sse=sse_available,
+    mmx=mmx_available,
+    sse_mmx=sse_mmx_available,
+    x87=x87_available,
+    x87_control=x87_control_available,
+    protected=protected_available,
+    protected_umip=protected_umip_available,
+    umip=umip_available,
 )
 
 

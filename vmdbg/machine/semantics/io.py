@@ -85,13 +85,13 @@ def go_on(cpu, u):
 
 
 def ins(cpu, u, bits):
-    """One iteration; the memory is found to be writable before the port is read."""
-    if nothing_to_do(cpu, u):
-        return NEXT
+    """One iteration; the port is looked at even if there is none, the memory is found to be writable before the port is read."""
     port = cpu.gpr[RDX] & 0xFFFF
     size = U64(bits >> 3)
     if not may_use_port(cpu, port, size):
         return FAULT
+    if nothing_to_do(cpu, u):
+        return NEXT
     host = access(cpu, ES, truncate(cpu.gpr[RDI], u.asize), size, WRITE)
     if host == 0:
         return FAULT
@@ -104,13 +104,13 @@ def ins(cpu, u, bits):
 
 
 def outs(cpu, u, bits):
-    """One iteration."""
-    if nothing_to_do(cpu, u):
-        return NEXT
+    """One iteration; the port is looked at even if there is none."""
     port = cpu.gpr[RDX] & 0xFFFF
     size = U64(bits >> 3)
     if not may_use_port(cpu, port, size):
         return FAULT
+    if nothing_to_do(cpu, u):
+        return NEXT
     host = access(cpu, u.seg, truncate(cpu.gpr[RSI], u.asize), size, READ)
     if host == 0:
         return FAULT

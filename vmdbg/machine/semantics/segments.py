@@ -55,37 +55,42 @@ def umip(cpu):
     return (cpu.cr4 & CR4_UMIP) != 0 and cpu.cpl != 0
 
 
-def sldt(cpu, u, dst):
-    if not protected(cpu):
-        return fault_ud(cpu)
+def umip_available(cpu):
+    """For the glue, before it translates operands: SMSW's privilege."""
     if umip(cpu):
-        return fault_gp0(cpu)
+        fault_gp0(cpu)
+        return False
+    return True
+
+
+def protected_available(cpu):
+    """For the glue: the instructions of this page that raise #UD in real-address and virtual-8086 mode."""
+    if not protected(cpu):
+        fault_ud(cpu)
+        return False
+    return True
+
+
+def protected_umip_available(cpu):
+    """For the glue: SLDT and STR."""
+    return protected_available(cpu) and umip_available(cpu)
+
+
+def sldt(cpu, u, dst):
     dst.value = like(dst.value, cpu.seg_selector[LDTR])
     return NEXT
 
 
 def str_(cpu, u, dst):
-    if not protected(cpu):
-        return fault_ud(cpu)
-    if umip(cpu):
-        return fault_gp0(cpu)
     dst.value = like(dst.value, cpu.seg_selector[TR])
     return NEXT
 
 
 def lldt(cpu, u, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
-    if cpu.cpl != 0:
-        return fault_gp0(cpu)
     return load_ldt(cpu, U64(src.value))
 
 
 def ltr(cpu, u, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
-    if cpu.cpl != 0:
-        return fault_gp0(cpu)
     return load_tr(cpu, U64(src.value))
 
 
@@ -135,8 +140,6 @@ def inspect(cpu, selector, legacy, long):
 
 
 def lar(cpu, u, dst, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
     status, valid, d = inspect(cpu, U64(src.value) & 0xFFFF, U64(LAR_LEGACY), U64(LAR_LONG))
     if status == NEXT:
         set_zero(cpu, valid)
@@ -146,8 +149,6 @@ def lar(cpu, u, dst, src):
 
 
 def lsl(cpu, u, dst, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
     status, valid, d = inspect(cpu, U64(src.value) & 0xFFFF, U64(LSL_LEGACY), U64(LSL_LONG))
     if status == NEXT:
         set_zero(cpu, valid)
@@ -157,8 +158,6 @@ def lsl(cpu, u, dst, src):
 
 
 def verr(cpu, u, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
     status, valid, d = inspect(cpu, U64(src.value), U64(0), U64(0))
     if status == NEXT:
         kind = descriptor_type(d)
@@ -167,8 +166,6 @@ def verr(cpu, u, src):
 
 
 def verw(cpu, u, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
     status, valid, d = inspect(cpu, U64(src.value), U64(0), U64(0))
     if status == NEXT:
         set_zero(cpu, valid and (descriptor_type(d) & 0xA) == 2)
@@ -176,8 +173,6 @@ def verw(cpu, u, src):
 
 
 def arpl(cpu, u, dst, src):
-    if not protected(cpu):
-        return fault_ud(cpu)
     have = dst.value
     want = src.value & RPL
     raised = (have & RPL) < want
@@ -189,8 +184,6 @@ def arpl(cpu, u, dst, src):
 
 def arpl_memory(cpu, u, ea, src):
     """Looks at the operand for writing only if its RPL changes: so CPUs do, though the SDM has #GP(0) for any read-only segment."""
-    if not protected(cpu):
-        return fault_ud(cpu)
     host = access(cpu, u.seg, ea.value, U64(2), READ)
     if host == 0:
         return FAULT

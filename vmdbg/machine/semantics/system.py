@@ -99,8 +99,6 @@ def lidt(cpu, u, ea):
 
 
 def smsw(cpu, u, dst):
-    if umip(cpu):
-        return fault_gp0(cpu)
     dst.value = like(dst.value, cpu.cr0)
     return NEXT
 
