@@ -61,7 +61,6 @@ RECORD = np.dtype(
     }
 )
 STRINGS = frozenset("movs stos lods cmps scas ins outs".split())
-SOFTWARE = {"int3": 3, "into": 4, "int1": 1}
 SEGMENT_PARTS = {"seg_selector": "selector", "seg_attr": "attributes", "seg_limit": "limit", "seg_base": "base"}
 
 
@@ -166,8 +165,7 @@ class Whole:
             self.machine.intercept(range(32) if mode == REPORT else ())
             r["fx"] = s["fx"]
             self.one(r, mode, sem in STRINGS and instruction.rep != 0)
-            if mode == REPORT and sem in SOFTWARE and r["vector"] == SOFTWARE[sem]:
-                r["vector"] += SOFTWARE_INTERRUPT
+            if r["vector"] >= SOFTWARE_INTERRUPT:
                 r["rip"] += np.uint64(instruction.length)  # that oracle's is past the instruction
         return results
 
