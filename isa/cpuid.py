@@ -67,7 +67,8 @@ BY_NAME = {f.name: f for f in FEATURES}
 VENDOR = b"GenuineIntel"
 BRAND = b"vmdbg x86-64 processor".ljust(48, b"\0")
 SIGNATURE = 0x000506E3  # family 6, model 5Eh, stepping 3
-MAX_BASIC, MAX_EXTENDED = 0xD, 0x80000008
+MAX_BASIC, MAX_EXTENDED = 0x15, 0x80000008
+WITH_SUBLEAVES = (4, 7, 0xB, 0xD)  # the others do not look at ECX
 PHYSICAL_BITS, LINEAR_BITS = 40, 48
 XCR0_BITS = 0b11  # x87 and SSE
 XSAVE_SIZE = 512 + 64  # legacy region and header
@@ -98,6 +99,8 @@ def cpuid(leaf: int, subleaf: int = 0, *, apic_id: int = 0, cpus: int = 1) -> tu
     leaf &= 0xFFFFFFFF
     if MAX_BASIC < leaf < 0x80000000 or leaf > MAX_EXTENDED:
         leaf = MAX_BASIC  # leaves beyond the last answer as the last basic one does
+    if leaf not in WITH_SUBLEAVES:
+        subleaf = 0
     feature = [bits(leaf, subleaf, r) for r in ("eax", "ebx", "ecx", "edx")]
     if leaf == 0:
         return MAX_BASIC, _word(VENDOR[0:4]), _word(VENDOR[8:12]), _word(VENDOR[4:8])
@@ -117,6 +120,8 @@ def cpuid(leaf: int, subleaf: int = 0, *, apic_id: int = 0, cpus: int = 1) -> tu
         return XCR0_BITS, XSAVE_SIZE, XSAVE_SIZE, 0
     if leaf == 0xD and subleaf == 1:
         return feature[0], 0, 0, 0
+    if leaf == 0x15:
+        return 1, 1, FREQUENCY_MHZ * 1_000_000, 0  # the TSC counts the core crystal clock's periods
     if leaf == 0x80000000:
         return MAX_EXTENDED, 0, 0, 0
     if leaf == 0x80000001:

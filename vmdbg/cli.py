@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -65,13 +66,65 @@ def find_guest(name: str) -> Path:
     raise UsageError(f"{name[:80]!r}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
 
 
-def load(name: str, memory: int, load_address: int | None, entry: int | None, bits: int | None) -> Guest:
+Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "boot-sector", "rom", "flat"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Boot:
+    """How a guest is loaded, and on what machine."""
+
+    memory: Size = 64 << 20
+    "Size of the guest's memory: 64M, 512K, 1G."
+    cpus: int = 1
+    "How many CPUs the machine has, 1 to 8."
+    format: Format | None = None
+    "What the file is, instead of what its content says."
+    append: str | None = None
+    "Command line of a Linux, multiboot or PVH guest."
+    initrd: str | None = None
+    "Initial RAM disk of a Linux guest; a first module for the others."
+    module: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    "A module, FILE or 'FILE ARGUMENTS'; may be repeated."
+    bios: str | None = None
+    "Firmware that runs from reset, instead of a guest."
+    load_address: Number = None
+    "Where a flat binary goes: 7C00 for 16 bits, else 1 MiB."
+    entry: Number = None
+    "Where it starts: its first byte, or an ELF file's own entry."
+    bits: Bits | None = None
+    "The mode a flat binary starts in: 16 real, 32 protected, 64 long."
+
+
+def load(name: str, boot: Boot) -> Guest:
     """The guest that a command line means; what cannot be loaded is refused before anything is built or shown."""
-    check_address("--load-address", load_address, 1 << 52)
-    check_address("--entry", entry, 1 << 52)
+    check_address("--load-address", boot.load_address, 1 << 52)
+    check_address("--entry", boot.entry, 1 << 52)
     from vmdbg.monitor.load import load_guest
 
-    return load_guest(find_guest(name), Options(memory & ~0xFFF, load_address, entry, bits))
+    return load_guest(
+        find_guest(name),
+        Options(
+            boot.memory & ~0xFFF,
+            boot.load_address,
+            boot.entry,
+            boot.bits,
+            format=boot.format,
+            append=boot.append,
+            initrd=boot.initrd,
+            modules=boot.module,
+            cpus=boot.cpus,
+        ),
+    )
+
+
+def choose(guest: str | None, boot: Boot) -> Guest:
+    """The guest, or the firmware that --bios names."""
+    if boot.bios is None:
+        return load(str(guest), boot)
+    if guest is not None:
+        raise UsageError("--bios starts firmware, which finds its guest on a disk: not a GUEST as well")
+    return load(boot.bios, replace(boot, format="rom", bios=None))
 
 
 def check_address(option: str, value: int | None, end: int) -> None:
@@ -83,29 +136,19 @@ def check_address(option: str, value: int | None, end: int) -> None:
 def debug(
     guest: str | None = None,
     *,
-    memory: Size = 64 << 20,
-    load_address: Number = None,
-    entry: Number = None,
-    bits: Bits | None = None,
+    boot: Boot = Boot(),
 ) -> int:
     """Open a guest in the debugger; without one, list the guests that ship.
 
     Parameters
     ----------
     guest
-        A boot sector, an ELF file or a flat binary; or the name of a shipped guest.
-    memory
-        Size of the guest's memory: 64M, 512K, 1G.
-    load_address
-        Where a flat binary goes: 7C00 for 16 bits, else 1 MiB.
-    entry
-        Where it starts: its first byte, or an ELF file's own entry.
-    bits
-        The mode a flat binary starts in: 16 real, 32 protected, 64 long.
+        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
+        or the name of a shipped guest.
     """
-    if guest is None:
+    if guest is None and boot.bios is None:
         return list_guests()
-    found = load(guest, memory, load_address, entry, bits)
+    found = choose(guest, boot)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the debugger needs a terminal; without one: vmdbg run GUEST")
     ensure_core()
@@ -128,15 +171,15 @@ def list_guests() -> int:
 
 @app.command
 def run(
-    guest: str,
+    guest: str | None = None,
     *,
-    memory: Size = 64 << 20,
+    boot: Boot = Boot(),
     max_instructions: Number = None,
-    load_address: Number = None,
-    entry: Number = None,
-    bits: Bits | None = None,
+    input: str | None = None,
 ) -> int:
-    """Run a guest without a debugger: its serial port is standard output.
+    """Run a guest without a debugger: its serial port is standard output and input.
+
+    In a terminal every key goes to the guest; control-] leaves.
 
     Exit status: what the guest wrote to port F4, times 2, plus 1; 0 powered off or idle; 2 usage; 70 triple fault;
     72 halted for ever; 74 instruction limit; 76 interrupted; 78 the machine or its core cannot go on.
@@ -144,25 +187,24 @@ def run(
     Parameters
     ----------
     guest
-        A boot sector, an ELF file or a flat binary; or the name of a shipped guest.
-    memory
-        Size of the guest's memory: 64M, 512K, 1G.
+        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
+        or the name of a shipped guest.
     max_instructions
         Stop after this many instructions.
-    load_address
-        Where a flat binary goes: 7C00 for 16 bits, else 1 MiB.
-    entry
-        Where it starts: its first byte, or an ELF file's own entry.
-    bits
-        The mode a flat binary starts in: 16 real, 32 protected, 64 long.
+    input
+        A file whose bytes go to the serial port, instead of standard input.
     """
-    found = load(guest, memory, load_address, entry, bits)
+    if guest is None and boot.bios is None:
+        raise UsageError("run requires an argument: a guest, or --bios FILE")
+    found = choose(guest, boot)
+    if input is not None and not os.path.isfile(input):
+        raise UsageError(f"--input {input[:80]!r}: not a file")
     if max_instructions is not None and max_instructions < 1:
         raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
     ensure_core()
     from vmdbg.debugger.headless import run_headless
 
-    return run_headless(found, max_instructions)
+    return run_headless(found, max_instructions, Path(input) if input is not None else None)
 
 
 @app.command

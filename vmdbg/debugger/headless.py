@@ -2,9 +2,11 @@
 
 import signal
 import sys
+from pathlib import Path
 
 from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.serial_input import SerialInput
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.stop import Stop
 from vmdbg.monitor.guest import Guest
@@ -13,17 +15,30 @@ POWERED_OFF, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK, ERROR = 0, 70, 72, 74, 76,
 STATUS = {"idle": POWERED_OFF, "shutdown": TRIPLE_FAULT, "halt": HALTED, "limit": LIMIT, "pause": USER_BREAK, "error": ERROR}
 
 
-def run_headless(guest: Guest, limit: int | None = None) -> int:
+def run_headless(guest: Guest, limit: int | None = None, input_file: Path | None = None) -> int:
     """Run until the guest ends, is idle, or `limit` instructions are done; the exit status.
 
-    An idle guest has ended: nothing is due, and nobody can give it input.
+    What comes from `input_file`, else from standard input, goes to the serial port.  An idle guest has ended: nothing is
+    due, and nobody can give it input.
     """
     out = sys.stdout.buffer
     session = open_bare(guest, lambda byte: out.write(bytes((byte,))))
-    session.between = out.flush
+    source = SerialInput(session, input_file)
+
+    def between() -> None:
+        out.flush()
+        source.pump()
+
+    session.between = between
     before = signal.signal(signal.SIGINT, lambda *_: session.interrupt())
     try:
-        stop = session.run(limit)
+        with source:
+            stop = session.run(limit)
+            while stop.has("idle") and source.wait():
+                left = None if limit is None else limit - session.instructions
+                if left == 0:
+                    break
+                stop = session.run(left)
     finally:
         signal.signal(signal.SIGINT, before)
         out.flush()

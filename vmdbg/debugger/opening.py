@@ -12,4 +12,4 @@ def open_bare(guest: Guest, serial: Callable[[int], object] | None = None, engin
     """A session over a bare PC with the guest loaded; `serial` gets every byte it sends; engine: threaded or plain."""
     from vmdbg.machine.machine import Machine  # here, so that what can be refused without it is refused first
 
-    return Session(Bare(Machine(memory=guest.memory, engine=engine), guest, serial), read_symbols(guest.path))
+    return Session(Bare(Machine(memory=guest.memory, cpus=guest.cpus, engine=engine), guest, serial), read_symbols(guest.path))

@@ -49,6 +49,16 @@ class Session:
         return int(self.machine.position)
 
     @property
+    def instructions(self) -> int:
+        """Completed instructions of all vCPUs."""
+        return sum(int(cpu.instructions) for cpu in self.machine.cpus)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody wants the run to stop."""
+        return self._interrupted.is_set()
+
+    @property
     def rip(self) -> int:
         """The linear address of the next instruction."""
         return linear_rip(self.cpu)
@@ -73,11 +83,11 @@ class Session:
         """Run until a breakpoint, a trap of `traps`, an address of `until`, `limit` further instructions, or the machine's end."""
         self._interrupted.clear()
         until, traps = frozenset(until), frozenset(traps)
-        last = None if limit is None else self._instructions() + limit
+        last = None if limit is None else self.instructions + limit
         self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
         resume = self._resumes()
         while True:
-            budget = self._slice if last is None else min(self._slice, last - self._instructions())
+            budget = self._slice if last is None else min(self._slice, last - self.instructions)
             if budget <= 0:
                 return self._stopped(self._plain("limit", "instruction limit reached"))
             began = time.perf_counter()
@@ -130,9 +140,6 @@ class Session:
     def _resumes(self) -> bool:
         """Whether the next step is off a breakpoint that we stand on, or into a trap that was reported."""
         return self.rip in self._armed_addresses or (self.stop.has("trap") and self.stop.position == self.position)
-
-    def _instructions(self) -> int:
-        return sum(int(cpu.instructions) for cpu in self.machine.cpus)
 
     def _arm(self, addresses: set[int] | frozenset[int], vectors: set[int] | frozenset[int]) -> None:
         """Tell the machine, if it is not what it knows: new breakpoints cost it its translated code."""

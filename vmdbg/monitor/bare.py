@@ -2,11 +2,17 @@
 
 from collections.abc import Callable
 
+from vmdbg.machine.board import acpi_tables, mp_table
+from vmdbg.machine.board.acpi import PM1_EVENT, Acpi
 from vmdbg.machine.board.debug_port import DebugPort
 from vmdbg.machine.board.exit_port import ExitPort
+from vmdbg.machine.board.isa_bridge import isa_bridge, power_management
+from vmdbg.machine.board.pci import ADDRESS, DATA, PORTS, PciBus, host_bridge
 from vmdbg.machine.board.post_port import PostPort
+from vmdbg.machine.board.reset_ports import RESET_PORT, ResetControl
 from vmdbg.machine.board.uart import Uart
-from vmdbg.machine.board.vga_text import FIRST_PORT, PORTS, VgaText
+from vmdbg.machine.board.vga_text import FIRST_PORT, VgaText
+from vmdbg.machine.board.vga_text import PORTS as VGA_PORTS
 from vmdbg.monitor.guest import Guest
 from vmdbg.monitor.start import start
 
@@ -34,11 +40,30 @@ class Bare:
         ports.attach(0x80, 1, self.post)
         ports.attach(0xE9, 1, DebugPort(self._say))
         ports.attach(0xF4, 4, ExitPort(leave))
-        ports.attach(FIRST_PORT, PORTS, self.vga)
+        ports.attach(FIRST_PORT, VGA_PORTS, self.vga)
         ports.attach(0x3F8, 8, self.uart)
         ports.attach(0x402, 1, DebugPort(self._say))
+        self.acpi = Acpi(lambda: machine.clock, lambda: leave(0))
+        self.pci = PciBus()
+        self.pci.plug(0, 0, host_bridge())
+        self.pci.plug(1, 0, isa_bridge())
+        self.pci.plug(1, 3, power_management(ports, self.acpi, PM1_EVENT))
+        ports.attach(ADDRESS, PORTS, self.pci.address)
+        ports.attach(DATA, PORTS, self.pci.data)
+        ports.attach(RESET_PORT, 1, ResetControl(lambda: leave(0)))
+        machine.timers.append(self.acpi)
+        self._firmware_tables()
         guest.place(machine.ram)
+        if guest.rom is not None:
+            machine.add_rom(guest.rom)
         start(machine.cpus[0], machine.ram, guest)
+
+    def _firmware_tables(self) -> None:
+        """ACPI and MP tables where firmware would have left them, except where the guest itself is firmware."""
+        if self.guest.rom is None:
+            cpus = len(self.machine.cpus)
+            for at, data in ((acpi_tables.RSDP, acpi_tables.tables(cpus)), (mp_table.POINTER, mp_table.tables(cpus))):
+                self.machine.ram[at : at + len(data)] = bytearray(data)
 
     def _say(self, byte: int) -> None:
         if len(self.log) >= 2 * LOG_SIZE:

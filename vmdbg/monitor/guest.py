@@ -16,6 +16,11 @@ class Options:
     load_address: int | None = None
     entry: int | None = None
     bits: int | None = None  # 16, 32 or 64
+    format: str | None = None  # one of load.FORMATS; None: by content
+    append: str | None = None  # command line
+    initrd: str | None = None  # a file
+    modules: tuple[str, ...] = ()  # "FILE" or "FILE ARGUMENTS" each
+    cpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,10 @@ class Guest:
     pieces: tuple[Piece, ...]
     memory: int  # bytes
     boot_drive: int | None = None  # in DL, for a boot sector
+    cpus: int = 1
+    registers: tuple[tuple[int, int], ...] = ()  # number (state.RAX ...) and value of general registers
+    selectors: tuple[int, int] | None = None  # of code and data, where the boot protocol fixes them: 8, 16 or 24
+    rom: bytes | None = None  # firmware that ends at 4 GiB: everything starts at the reset vector
 
     def place(self, ram) -> None:
         """Copy the pieces into `ram` (bytes)."""

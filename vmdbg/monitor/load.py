@@ -1,28 +1,81 @@
 """From a file to a guest, by what its content is."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from vmdbg.monitor.guest import Guest, GuestError, Options
 from vmdbg.monitor.load_elf import is_elf, load_elf
 from vmdbg.monitor.load_flat import is_boot_sector, load_boot_sector, load_flat
+from vmdbg.monitor.load_linux import is_linux, load_linux
+from vmdbg.monitor.load_multiboot import is_multiboot, load_multiboot
+from vmdbg.monitor.load_multiboot2 import is_multiboot2, load_multiboot2
+from vmdbg.monitor.load_pvh import is_pvh, load_pvh
+from vmdbg.monitor.load_rom import is_rom, load_rom
+from vmdbg.monitor.read_image import LARGEST, read_image
 from vmdbg.monitor.start import first_tables
 
-SMALLEST, LARGEST = 1 << 20, 3 << 30  # memory in bytes: the legacy area, and where a PC's devices begin
+SMALLEST = 1 << 20  # memory in bytes: the legacy area
+MOST_CPUS = 8
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of guest: whether a file is one, and how it is loaded.  takes: the options it understands besides memory and cpus."""
+
+    matches: Callable[[bytes], bool]
+    load: Callable[[Path, bytes, Options], Guest]
+    takes: frozenset[str] = frozenset()
+
+
+BOOT = frozenset({"append", "initrd", "modules"})
+# In the order in which they are asked
+FORMATS = {
+    "linux": Format(is_linux, load_linux, frozenset({"append", "initrd", "bits"})),
+    "multiboot2": Format(is_multiboot2, load_multiboot2, BOOT),
+    "multiboot": Format(is_multiboot, load_multiboot, BOOT),
+    "pvh": Format(is_pvh, load_pvh, BOOT),
+    "elf": Format(is_elf, load_elf, frozenset({"entry"})),
+    "boot-sector": Format(is_boot_sector, load_boot_sector),
+    "rom": Format(is_rom, load_rom),
+    "flat": Format(lambda image: True, load_flat, frozenset({"load_address", "entry", "bits"})),
+}
+FLAGS = {
+    "load_address": "--load-address",
+    "entry": "--entry",
+    "bits": "--bits",
+    "append": "--append",
+    "initrd": "--initrd",
+    "modules": "--module",
+}
+FLAVOURS = {
+    "linux": "a Linux image",
+    "multiboot2": "a multiboot 2 image",
+    "multiboot": "a multiboot image",
+    "pvh": "a PVH image",
+    "elf": "an ELF file",
+    "boot-sector": "a boot sector",
+    "rom": "firmware",
+    "flat": "a flat binary",
+}
 
 
 def load_guest(path: Path, options: Options) -> Guest:
-    """An ELF file, a boot sector, otherwise (or where options say so) a flat binary; GuestError says why it is none."""
+    """What the file is (or `options.format` says it is), in memory; GuestError says in one sentence why it is not."""
     if not SMALLEST <= options.memory <= LARGEST:
         raise GuestError(f"memory of {options.memory:,} bytes: this PC takes from 1 MiB to 3 GiB")
+    if not 1 <= options.cpus <= MOST_CPUS:
+        raise GuestError(f"{options.cpus} CPUs: this PC takes from 1 to {MOST_CPUS}")
     image = read_image(path)
-    if is_elf(image):
-        if options.load_address is not None or options.bits is not None:
-            raise GuestError(f"{path}: an ELF file says itself where it goes: --load-address and --bits are for flat binaries")
-        guest = load_elf(path, image, options)
-    elif is_boot_sector(image) and options == Options(memory=options.memory):
-        guest = load_boot_sector(path, image, options)
-    else:
-        guest = load_flat(path, image, options)
+    name = options.format or recognise(image, options)
+    given = {n for n in ("load_address", "entry", "bits", "append", "initrd", "modules") if getattr(options, n) not in (None, ())}
+    if excess := sorted(given - FORMATS[name].takes):
+        if not {"append", "initrd", "modules"} & set(excess):
+            raise GuestError(
+                f"{path}: {FLAVOURS[name]} says itself where it goes: {' and '.join(FLAGS[n] for n in excess)} are for flat binaries"
+            )
+        raise GuestError(f"{path}: {FLAVOURS[name]} does not take {' and '.join(FLAGS[n] for n in excess)}")
+    guest = FORMATS[name].load(path, image, options)
     tables = first_tables(options.memory)
     if guest.bits != 16 and any(p.address + p.size > tables for p in guest.pieces):
         room = options.memory - tables >> 10
@@ -30,21 +83,8 @@ def load_guest(path: Path, options: Options) -> Guest:
     return guest
 
 
-def read_image(path: Path) -> bytes:
-    """The bytes of a guest's file; GuestError says in one sentence why there are none."""
-    try:
-        if path.is_dir():
-            raise GuestError(f"{path}: a directory, not a guest")
-        size = path.stat().st_size
-        if path.is_file() and size > LARGEST:
-            raise GuestError(f"{path}: {size:,} bytes are more than this PC can have memory (3 GiB)")
-        if not path.is_file():
-            raise GuestError(f"{path}: not a regular file")
-        image = path.read_bytes()
-    except OSError as e:
-        raise GuestError(f"{path}: {e.strerror.lower() if e.strerror else e}") from None
-    except ValueError as e:  # a NUL in the name
-        raise GuestError(f"{str(path)!r}: {e}") from None
-    if not image:
-        raise GuestError(f"{path}: an empty file")
-    return image
+def recognise(image: bytes, options: Options) -> str:
+    """The name of the format; --load-address and --bits, --entry too, make a flat binary of a boot sector or firmware."""
+    name = next(name for name, format in FORMATS.items() if format.matches(image))
+    placed = options.load_address is not None or options.entry is not None or options.bits is not None
+    return "flat" if placed and name in ("boot-sector", "rom") else name

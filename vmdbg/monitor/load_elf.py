@@ -50,7 +50,7 @@ def load_elf(path: Path, image: bytes, options: Options) -> Guest:
     start = options.entry if options.entry is not None else physical_entry(entry, headers)
     if not any(p.address <= start < p.address + p.size for p in pieces):
         raise GuestError(f"{path}: entry {start:#x} is in none of the loaded segments")
-    return Guest(path, f"ELF{bits}", bits, start, tuple(pieces), options.memory)
+    return Guest(path, f"ELF{bits}", bits, start, tuple(pieces), options.memory, cpus=options.cpus)
 
 
 def physical_entry(entry: int, headers) -> int:

@@ -14,7 +14,16 @@ def is_boot_sector(image: bytes) -> bool:
 
 def load_boot_sector(path: Path, image: bytes, options: Options) -> Guest:
     """The first sector at 0000:7C00, as a BIOS leaves it (BIOS Boot Specification 1.01, 6.5.1)."""
-    return Guest(path, "boot sector", 16, BOOT_SECTOR, (Piece(BOOT_SECTOR, image[:SECTOR_SIZE], SECTOR_SIZE),), options.memory, BOOT_DRIVE)
+    return Guest(
+        path,
+        "boot sector",
+        16,
+        BOOT_SECTOR,
+        (Piece(BOOT_SECTOR, image[:SECTOR_SIZE], SECTOR_SIZE),),
+        options.memory,
+        BOOT_DRIVE,
+        options.cpus,
+    )
 
 
 def load_flat(path: Path, image: bytes, options: Options) -> Guest:
@@ -29,4 +38,4 @@ def load_flat(path: Path, image: bytes, options: Options) -> Guest:
         raise GuestError(f"{path}: entry {entry:#x} is out of reach in real mode, which ends at 0xfffff")
     if entry >= options.memory:
         raise GuestError(f"{path}: entry {entry:#x} is outside the {options.memory >> 20} MiB of memory (--memory)")
-    return Guest(path, "flat binary", bits, entry, (Piece(first, image, len(image)),), options.memory)
+    return Guest(path, "flat binary", bits, entry, (Piece(first, image, len(image)),), options.memory, cpus=options.cpus)

@@ -5,6 +5,7 @@
     64  long           the same with 18 (code), on an identity map of 2-MiB pages
 
 GDT and page tables of the last two are in the last pages of memory: guests may use them until they have their own.
+A boot protocol may ask for other selectors (Guest.selectors) and for values of general registers.  Firmware starts at reset.
 """
 
 import numpy as np
@@ -23,7 +24,11 @@ LOW_STACK = 0x7C00
 
 def start(cpu, ram: np.ndarray, guest: Guest) -> None:
     """Put the CPU, which comes out of reset, where `guest` starts."""
+    if guest.rom is not None:
+        return
     (real if guest.bits == 16 else protected)(cpu, ram, guest)
+    for number, value in guest.registers:
+        cpu.gpr[number] = value
 
 
 def real(cpu, ram: np.ndarray, guest: Guest) -> None:
@@ -51,11 +56,15 @@ def protected(cpu, ram: np.ndarray, guest: Guest) -> None:
     tables = first_tables(len(ram))
     ram[tables:] = 0
     gdt = tables
-    ram[gdt : gdt + 8 * len(GDT)].view("<u8")[:] = GDT
+    code, data = guest.selectors or (CODE_64_SELECTOR if long else CODE_32_SELECTOR, DATA_SELECTOR)
+    descriptors = list(GDT)
+    if guest.selectors is not None:
+        descriptors[code >> 3], descriptors[data >> 3] = GDT[3 if long else 1], GDT[2]
+    ram[gdt : gdt + 8 * len(GDT)].view("<u8")[:] = descriptors
     cpu.gdtr_base, cpu.gdtr_limit = gdt, 8 * len(GDT) - 1
     for s in (ES, SS, DS, FS, GS):
-        set_segment(cpu, s, DATA_SELECTOR, DATA_32, 0xFFFFFFFF)
-    set_segment(cpu, CS, CODE_64_SELECTOR if long else CODE_32_SELECTOR, CODE_64 if long else CODE_32, 0xFFFFFFFF)
+        set_segment(cpu, s, data, DATA_32, 0xFFFFFFFF)
+    set_segment(cpu, CS, code, CODE_64 if long else CODE_32, 0xFFFFFFFF)
     set_segment(cpu, LDTR, 0, 0x10082, 0)  # unusable
     set_segment(cpu, TR, 0, 0x8B, 0xFFFF)
     cpu.idtr_base, cpu.idtr_limit = 0, 0  # no interrupt table yet: the guest's first fault would be its last

@@ -18,6 +18,7 @@ UART = np.dtype(
         ("scr", "u1"),
         ("overrun", "u1"),
         ("sent", "u1"),  # 1: "transmitter empty" has not been acknowledged by reading IIR
+        ("polls", "u1"),  # reads of LSR in a row: 2 and more is a guest that waits
         ("divisor", "u2"),
         ("first", "u1"),  # of the FIFO, a ring
         ("count", "u1"),
@@ -28,7 +29,7 @@ RBR, IER, IIR, LCR, MCR, LSR, MSR, SCR = range(8)
 DLAB = 0x80  # LCR: the first two registers are the divisor
 DR, OE, THRE, TEMT = 0x01, 0x02, 0x20, 0x40  # LSR
 LOOP, OUT2 = 0x10, 0x08  # MCR; OUT2 gates the interrupt line on a PC
-FIFO_SIZE = 16
+FIFO_SIZE, POLLS = 16, 2
 
 
 class Uart:
@@ -42,6 +43,15 @@ class Uart:
     def room(self) -> int:
         """How many bytes `receive` takes now."""
         return FIFO_SIZE - int(self.state["count"])
+
+    def wants(self) -> int:
+        """How many bytes a patient sender sends now: what the FIFO takes once the guest listens (by interrupt, or polling LSR)."""
+        s = self.state
+        if s["mcr"] & LOOP:
+            return 0
+        if s["ier"] & 0x01:
+            return self.room()
+        return 1 if s["polls"] >= POLLS and not s["count"] else 0
 
     def receive(self, data: bytes) -> None:
         """Bytes arrive on the line; what does not fit is lost, as on the wire (LSR bit 1)."""
@@ -63,6 +73,7 @@ class Uart:
 
     def _read(self, register: int) -> int:
         s = self.state
+        s["polls"] = min(int(s["polls"]) + 1, POLLS) if register == LSR else 0
         if register == RBR:
             return int(s["divisor"]) & 0xFF if s["lcr"] & DLAB else self._take()
         if register == IER:
@@ -86,6 +97,7 @@ class Uart:
 
     def _write(self, register: int, value: int) -> None:
         s = self.state
+        s["polls"] = 0
         if register == RBR and s["lcr"] & DLAB:
             s["divisor"] = int(s["divisor"]) & 0xFF00 | value
         elif register == RBR:

@@ -1,0 +1,41 @@
+"""The PIIX3's functions on PCI (Intel 82371SB data sheet): the ISA bridge with its interrupt routing, and power management.
+
+What a PIIX3 has behind ISA (timers, interrupt controllers, CMOS) are devices of their own; function 1 (IDE) is too.
+"""
+
+from collections.abc import Callable
+
+from vmdbg.machine.board.pci import Function
+
+PIRQ, PM_BASE, PM_ENABLE = 0x60, 0x40, 0x80
+ISA_CLASS, PM_CLASS = 0x060100, 0x068000
+
+
+def isa_bridge(routed: Callable[[int, int], None] | None = None) -> Function:
+    """8086:7000.  `routed(register, width)` after a write; PIRQRCA to PIRQRCD at 60h: bit 7 off, bits 3:0 the IRQ."""
+    f = Function(0x8086, 0x7000, ISA_CLASS, 0, routed)
+    f.set(PIRQ, 4, 0x80808080)
+    f.allow(PIRQ, 4, 0x8F8F8F8F)
+    f.allow(0x4E, 2, 0xFFFF)  # XBCS
+    f.set(0x4E, 2, 0x0003)
+    f.set(0x06, 2, 0x0200)
+    return f
+
+
+def power_management(ports, acpi, first: int) -> Function:
+    """8086:7113 (82371AB, function 3): the registers of `acpi` at PMBA (40h), enabled by bit 0 of 80h; at `first` to begin with."""
+
+    def place(register: int, width: int) -> None:
+        ports.ranges[:] = [r for r in ports.ranges if r[2] is not acpi]
+        base = f.get(PM_BASE, 4) & 0xFFC0
+        if f.get(PM_ENABLE, 1) & 1 and base:
+            ports.attach(base, 64, acpi)
+
+    f = Function(0x8086, 0x7113, PM_CLASS, 3, place)
+    f.set(PM_BASE, 4, first | 1)
+    f.allow(PM_BASE, 4, 0xFFC0)
+    f.set(PM_ENABLE, 1, 1)
+    f.allow(PM_ENABLE, 1, 1)
+    f.set(0x3D, 1, 1)
+    place(0, 0)
+    return f
