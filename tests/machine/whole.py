@@ -79,14 +79,14 @@ class Whole:
         self.record = self.machine.cpu_states.view(RECORD)[0, 0]
         self.parts = {"window": (WINDOW, WINDOW_SIZE), "tables": (TABLES, TABLES_SIZE)}
 
-    def load(self, s: np.ndarray, code: bytes, kind: Kind) -> None:
+    def load(self, s: np.ndarray, code: bytes, kind: Kind, image: np.ndarray | int = INT3) -> None:
         m, cpu = self.machine, self.cpu
         self.forget()
         for name, (at, size) in self.parts.items():
             m.ram[at : at + size] = s[name]
         m.ram[PAGING : PAGING + PAGING_SIZE] = page_tables(kind.name)
         m.ram[READ_ONLY : READ_ONLY + len(READ_ONLY_IMAGE)] = READ_ONLY_IMAGE
-        m.ram[CODE : CODE + CODE_SIZE] = INT3
+        m.ram[CODE : CODE + CODE_SIZE] = image
         start = int(s["rip"]) + int(s["segment"]["base"][CS]) * (kind.bits != 64)
         m.ram[start : start + len(code)] = np.frombuffer(code, np.uint8)
         record = self.record
@@ -169,12 +169,21 @@ class Whole:
                 r["rip"] += np.uint64(instruction.length)  # that oracle's is past the instruction
         return results
 
-    def one(self, r: np.ndarray, mode: int, repeated: bool = False) -> None:
+    def program(self, state: np.ndarray, image: np.ndarray, kind: Kind, steps: int) -> np.ndarray:
+        """Run what stands in the CODE region from `state` to an exception, a software interrupt, HLT or a port: at most `steps` steps."""
+        result = np.zeros(1, SYSTEM_RESULT)[0]
+        self.load(state, b"", kind, image)
+        self.machine.intercept(range(32))
+        result["fx"] = state["fx"]
+        self.one(result, REPORT, budget=steps)
+        return result
+
+    def one(self, r: np.ndarray, mode: int, repeated: bool = False, budget: int = 1) -> None:
         m, cpu = self.machine, self.cpu
         answered, start = 0, int(cpu.rip)
         while True:
             before = int(cpu.events)
-            cpu.budget = cpu.slice = 1
+            cpu.budget = cpu.slice = budget
             cpu.resume = 0
             status = int(m._core.run(int(cpu.address)) if m._core else threaded.run(cpu))
             reason = int(cpu.reason)

@@ -195,26 +195,44 @@ class Bochs:
 
     def run(self, states: np.ndarray, code: bytes, kind: Kind, mode: int = REPORT) -> np.ndarray:
         """Run `code` once from each of `states` (system.SYSTEM, all of one kind); an array of system.SYSTEM_RESULT."""
-        b, notes = self._bochs, self._notes
         start = int(states["rip"][0]) + int(states["segment"]["base"][0, CS]) * (kind.bits != 64)
-        self._code[:] = INT3
-        self._code[start - CODE : start - CODE + len(code)] = np.frombuffer(code, np.uint8)
+        code_image = np.full(CODE_SIZE, INT3, np.uint8)
+        code_image[start - CODE : start - CODE + len(code)] = np.frombuffer(code, np.uint8)
         image = self._image.setdefault(kind.name, paging(kind))
-        getattr(b, _FLUSH_CODE)()
+        getattr(self._bochs, _FLUSH_CODE)()
         results = np.zeros(len(states), SYSTEM_RESULT)
         for n in range(len(states)):
-            state, result = states[n], results[n]
-            self._paging[:] = image
-            self._load(state)
-            notes.mode, notes.started, notes.done, notes.count = mode, 0, 0, 0
-            b.cpu_clear_killbit(0)
-            b.cpu_loop(0)
-            self._store(result)
-            self._outcome(result, state, mode)
-            if notes.count > 1 or result["vector"] in (HALTED, WAITING, MISSING) or result["vector"] >= SOFTWARE_INTERRUPT:
-                b.cpu_new(0)  # an interrupted delivery leaves traces that cannot be set
-                getattr(b, _FLUSH_CODE)()
+            self._paging[:], self._code[:] = image, code_image
+            self._one(states[n], results[n], mode)
         return results
+
+    def _one(self, state: np.ndarray, result: np.ndarray, mode: int) -> None:
+        b, notes = self._bochs, self._notes
+        self._load(state)
+        notes.mode, notes.started, notes.done, notes.count = mode, 0, 0, 0
+        b.cpu_clear_killbit(0)
+        b.cpu_loop(0)
+        self._store(result)
+        self._outcome(result, state, mode)
+        if notes.count > 1 or result["vector"] in (HALTED, WAITING, MISSING) or result["vector"] >= SOFTWARE_INTERRUPT:
+            b.cpu_new(0)  # an interrupted delivery leaves traces that cannot be set
+            getattr(b, _FLUSH_CODE)()
+
+    def begin(self, code: np.ndarray, kind: Kind) -> None:
+        """Start a program: the image of the CODE region, and the kind's page tables."""
+        self._code[:], self._paging[:] = code, paging(kind)
+
+    def step(self, state: np.ndarray) -> np.ndarray:
+        """One instruction of the program from `state`; memory outside the state is as the last step left it."""
+        result = np.zeros(1, SYSTEM_RESULT)
+        getattr(self._bochs, _FLUSH_CODE)()
+        self._one(state, result[0], REPORT)
+        return result[0]
+
+    @property
+    def code(self) -> np.ndarray:
+        """The CODE region."""
+        return self._code
 
     def _outcome(self, result: np.ndarray, state: np.ndarray, mode: int) -> None:
         notes = self._notes

@@ -314,6 +314,8 @@ def report(d: Difference) -> str:
     for name in d.fields:
         if name in ("window", "tables"):
             at = np.flatnonzero(d.expected[name] != d.got[name])
+            if not len(at):
+                continue  # in another state
             low, high = int(at[0]), int(at[-1]) + 1
             high = min(high, low + 64)
             was, want, have = (r[name][low:high].tobytes().hex() for r in (d.state, d.expected, d.got))
