@@ -4,7 +4,7 @@ import pytest
 
 from vmdbg.machine.descriptor import refresh_mode
 from vmdbg.machine.machine import Machine
-from vmdbg.machine.state import CS, DS, SS
+from vmdbg.machine.state import CS, DS, SS, TR
 
 CODE, DATA, WRITABLE, READ_ONLY = 0x1000, 0x2000, 0xC093, 0xC091
 
@@ -40,3 +40,36 @@ def test_arpl_writes_only_what_changes(ds, value, reason, after):
     m.write_physical(DATA, value.to_bytes(2, "little"))
     assert m.run(1, resume=False).reason == reason
     assert m.read_physical(DATA, 2) == after.to_bytes(2, "little")
+
+
+@pytest.mark.parametrize(
+    "kind, pcid, reason", [(2, 0, "budget"), (2, 1 << 12, "trap"), (3, 1 << 63, "trap"), (4, 0, "trap"), (0, 5, "trap")]
+)
+def test_invpcid_looks_at_reserved_bits_of_every_type(kind, pcid, reason):
+    m = protected("66 0f 38 82 05 00 20 00 00")  # invpcid eax, [2000h]
+    m.cpus[0].gpr[0] = kind
+    m.write_physical(DATA, pcid.to_bytes(8, "little") + bytes(8))
+    assert m.run(1, resume=False).reason == reason
+
+
+@pytest.mark.parametrize("code", ["f3 6c", "f3 6e", "f3 6d"])
+def test_a_repeat_of_no_iterations_still_asks_for_the_port(code):
+    """No bitmap allows port 0 at CPL 3: #GP(0), although ECX is 0 (observed on Zen)."""
+    m = protected(code)
+    cpu = m.cpus[0]
+    cpu.cpl, cpu.seg_limit[TR] = 3, 0x67
+    for seg in range(6):
+        cpu.seg_attr[seg] = int(cpu.seg_attr[seg]) | 0x60
+    assert m.run(1, resume=False).reason == "trap" and int(cpu.vector) == 13
+
+
+@pytest.mark.parametrize("code", ["0f 00 15 00 00 00 00", "0f 00 05 00 00 00 00", "0f 02 05 00 00 00 00", "63 05 00 00 00 00"])
+def test_the_mode_comes_before_the_operand(code):
+    """LLDT, SLDT, LAR, ARPL in real mode, with an operand beyond the limit of DS."""
+    m = protected(code)
+    cpu = m.cpus[0]
+    cpu.cr0 = int(cpu.cr0) & ~1
+    cpu.seg_limit[DS] = 0
+    refresh_mode(cpu)
+    cpu.bits = 32
+    assert m.run(1, resume=False).reason == "trap" and int(cpu.vector) == 6

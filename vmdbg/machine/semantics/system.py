@@ -225,7 +225,7 @@ def invpcid(cpu, u, kind, ea):
     what = U64(kind.value)
     pcid = words64(host)[0]
     linear = words64(host)[1]
-    if what > 3 or ((pcid >> 12) != 0 and what <= 1):
+    if what > 3 or (pcid >> 12) != 0:
         return fault_gp0(cpu)
     if what <= 1 and pcid != 0 and (cpu.cr4 & CR4_PCIDE) == 0:
         return fault_gp0(cpu)
