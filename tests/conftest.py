@@ -1,5 +1,27 @@
-"""Options of the test run."""
+"""Options of the test run, and what it leaves out: long forms run only where `-m` names them."""
+
+import pytest
+
+LONG = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser):
     parser.addoption("--update-goldens", action="store_true", help="write the golden texts anew instead of comparing with them")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out tests marked `slow`, unless the expression of `-m` speaks of them."""
+    if "slow" in config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("slow")]
+    if long:
+        config.stash[LONG] = len(long)
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if LONG in config.stash:
+        terminalreporter.write_line(
+            f"{config.stash[LONG]} long forms were left out: pytest -m slow runs them, -m 'slow or not slow' everything"
+        )

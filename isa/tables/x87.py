@@ -103,10 +103,10 @@ I("DD /4",    "FRSTOR Me",     "frstor",  access="r", feature="FPU", faults="MF"
 I("DD /6",    "FNSAVE Me",     "fnsave",  access="w", feature="FPU", sized=True),
 I("DD /7",    "FNSTSW Mw",     "fnstsw",  access="w", feature="FPU"),
 I("DF E0",    "FNSTSW AX",     "fnstsw",  access="w", feature="FPU"),
-I("DB E0",    "FNENI",         "fnop",    feature="FPU", note="8087 only: a no-operation since"),
-I("DB E1",    "FNDISI",        "fnop",    feature="FPU", note="8087 only: a no-operation since"),
+I("DB E0",    "FNENI",         "fneni",   feature="FPU", note="8087 only: a no-operation since"),
+I("DB E1",    "FNDISI",        "fneni",   feature="FPU", note="8087 only: a no-operation since"),
 I("DB E2",    "FNCLEX",        "fnclex",  feature="FPU"),
 I("DB E3",    "FNINIT",        "fninit",  feature="FPU"),
-I("DB E4",    "FNSETPM",       "fnop",    feature="FPU", note="80287 only: a no-operation since"),
+I("DB E4",    "FNSETPM",       "fneni",   feature="FPU", note="80287 only: a no-operation since"),
 ]
 # fmt: on

@@ -30,7 +30,7 @@ from tests.oracles.layout import (
     WINDOW_SIZE,
 )
 from tests.oracles.system import PAGING, PAGING_SIZE, REGISTERS, SYSTEM_RESULT, TABLES, TABLES_SIZE, paging
-from vmdbg.machine import build, kinds
+from vmdbg.machine import build, kinds, plain
 from vmdbg.machine.blocks import register_field
 from vmdbg.machine.descriptor import refresh_mode
 from vmdbg.machine.flags import get_rflags, set_rflags
@@ -165,6 +165,8 @@ class One:
 
     def attempt(self, kind):
         """Run the meaning once: its status."""
+        if kind.unit and not plain.AVAILABLE[kind.unit](self.cpu):
+            return FAULT
         if kind.cpl0:
             self.cpu.vector, self.cpu.error_code, self.cpu.has_error = 13, 0, 1
             return FAULT

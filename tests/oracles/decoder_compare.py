@@ -25,6 +25,12 @@ def accepted(bits: int, name: str, ours: str) -> bool:
     return False
 
 
+def another(bits: int, name: str, ours: str) -> bool:
+    """Whether the file of differences has that both see an instruction, but not the same one."""
+    rows = [row for row in DIFFERENCES if "as_iced" in row and bits in row.get("bits", (16, 32, 64))]
+    return any(re.search(row["as_iced"], name) and re.search(row["as_ours"], ours) for row in rows)
+
+
 def uniform(seed: int, n: int):
     """n random strings of 15 bytes."""
     r = random.Random(seed)
@@ -99,7 +105,9 @@ def compare_att(codes: list[bytes], bits: int, ip: int = 0x1000) -> Report:
         if length and not record["reason"]:
             report.valid += 1
             mine, other = Instruction(record, ip).format("att"), form.format(theirs)
-            if decoder_rules.normal_att(mine) != decoder_rules.normal_att(other):
+            if decoder_rules.normal_att(mine) != decoder_rules.normal_att(other) and not another(
+                bits, name, Instruction(record, ip).form.name
+            ):
                 report.texts[name] += 1
                 report.examples.setdefault(("text", name), (code.hex(), other, mine))
     return report
@@ -139,5 +147,8 @@ def judge(report: Report, form, code: bytes, record, bits: int, ip: int) -> None
         report.valid += 1
         mine, other = str(Instruction(record, ip)), form.format(theirs)
         if mine != other and decoder_rules.normal(mine) != decoder_rules.normal(other):
+            if another(bits, name, Instruction(record, ip).form.name):
+                report.accepted += 1
+                return
             report.texts[name] += 1
             report.examples.setdefault(("text", name), (code.hex(), other, mine))

@@ -109,12 +109,13 @@ def _memory(dice: _Dice, bits: int, size: int, width: int, after: int, length: i
     rm, tail, displacement, index, scale = dice.below(8), b"", 0, None, 0
     if kind < 0.06:  # absolute, or relative to RIP
         target = int(addresses(dice.rng, 1, width, 32)[0])
+        there = Place(None, None, 0, target, size, width)
         if bits == 64 and dice.chance(0.6):
             relative = target - (CODE_START + length + 5 + after)
-            return 0, 5, struct.pack("<i", relative), rex, None
+            return 0, 5, struct.pack("<i", relative), rex, there
         if bits == 64:
-            return 0, 4, b"\x25" + struct.pack("<i", target), rex & ~3, None
-        return 0, 5, struct.pack("<I", target), rex, None
+            return 0, 4, b"\x25" + struct.pack("<i", target), rex & ~3, there
+        return 0, 5, struct.pack("<I", target), rex, there
     mod = dice.choice((0, 0, 1, 1, 2))
     base = rm | (rex & 1) << 3
     if rm == 4 or kind > 0.7:
@@ -273,6 +274,20 @@ def _vex(form: Form, bits: int, rex: int, vvvv: int, pp: int, opcode: int, dice:
     first = (~rex & 7) << 5 | (form.encoding.group - 8)
     second = wide << 7 | (~vvvv & 15) << 3 | length << 2 | pp
     return bytes([0xC4, first, second, opcode])
+
+
+def unencodable(form: Form, bits: int) -> str | None:
+    """Why `encode` makes nothing of a form in code of this size; None: it does."""
+    if encode(form, bits, [0]) is not None:
+        return None
+    wanted = demanded(form, key.KEY_MODE + 1, 1)
+    if wanted is not None and wanted != int(bits == 64):
+        return "exists only in 64-bit code" if wanted else "does not exist in 64-bit code"
+    if form.encoding.space == "evex" or any(o.vsib for o in form.operands):
+        return "EVEX, or a vector of addresses"
+    if form.encoding.space == "legacy" and _operand_size(form, bits, _Dice([0])) is not None:
+        return "its address size cannot be chosen in this code size"
+    return "its operand size cannot be chosen in this code size"
 
 
 def decodes_to(instance: Instance) -> bool:

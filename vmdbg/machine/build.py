@@ -23,6 +23,7 @@ from isa.lang import emit
 from isa.lang.lower import STRUCT, WORD, declare
 from isa.lang.word import U64
 from vmdbg.machine import kinds, semantics, softfloat, threaded
+from vmdbg.machine.core import BuildError
 from vmdbg.machine.glue import CPU, FRAME, Writer, kind_symbol, signature
 from vmdbg.machine.kinds import Kind
 from vmdbg.machine.plain import meanings
@@ -119,6 +120,7 @@ class Part:
         defined, declared, constants = {}, {}, {}
         for symbol, text in emit.TEXTS.items():
             body, declarations, names = taken_apart(text)
+            refuse_floats(symbol, body)
             if canonical.get(symbol) in elsewhere:
                 declared[symbol] = f'declare i32 @"{symbol}"({declaration_of(body)})'
             else:
@@ -195,6 +197,27 @@ class Part:
         last.run(core, emit.pass_builder())
         self.calls = sorted(f.name for f in core.functions if f.is_declaration and not f.name.startswith("llvm."))
         return emit.machine(2).emit_object(core)
+
+
+FLOAT = re.compile(r"\b(half|bfloat|float|double|x86_fp80|fp128)\b")
+
+
+def refuse_floats(symbol: str, body: str) -> None:
+    """BuildError if a compiled function uses a floating-point type: numba promotes where words and literals meet unnoticed."""
+    found = FLOAT.search(re.sub(r'"[^"]*"', "", body))
+    if found:
+        where = "; ".join(line.strip() for line in body.splitlines() if FLOAT.search(re.sub(r'"[^"]*"', "", line)))
+        raise BuildError(f"{plain_name(symbol)} computes with {found[1]}, words were expected: {where[:200]}")
+
+
+def plain_name(symbol: str) -> str:
+    """module.function of a symbol that numba made (names with their lengths, after _ZN)."""
+    names, at = [], 3
+    while length := re.match(r"\d+", symbol[at:]):
+        start = at + length.end()
+        at = start + int(length[0])
+        names.append(symbol[start:at])
+    return ".".join(names) or symbol
 
 
 DEFINITION = re.compile(r'^define i32 @"(.+?)"\((.*)\)$', re.M)

@@ -140,6 +140,8 @@ def unit_of(form: Form) -> str:
         return "sse_mmx" if "mm" in kinds else "sse"
     if form.row.sem in ("ldmxcsr", "stmxcsr"):
         return "sse"
+    if "mm" in kinds and form.mnemonic.endswith("2PI"):  # CVTPS2PI and its kin, from memory
+        return "sse_mmx"
     if form.row.sem in PROTECTED:
         return "protected"
     if form.row.sem in PROTECTED_UMIP:
@@ -167,7 +169,7 @@ def kind_of(form: Form, shape: int) -> Kind:
                 place = PlaceSpec(EA, 64, True, False)
             else:
                 has_memory = True
-                if unit == "sse" and place.bits == 128 and getattr(form.row, "align", True):
+                if unit in ("sse", "sse_mmx") and place.bits == 128 and getattr(form.row, "align", True):
                     place = PlaceSpec(MEM, 128, place.reads, place.writes, True)
         places.append(place)
     if string_bits:

@@ -112,10 +112,10 @@ def effective(cpu, u):
 def operand(cpu, u, size, write, read, aligned):
     """Host address of u's memory operand, all checks made; 0: a fault is left."""
     ok, linear = segment_check(cpu, U64(u.seg), effective(cpu, u), size, write)
-    if not ok:
-        return U64(0)
-    if aligned and (linear & (size - 1)) != 0:
+    if aligned and (linear & (size - 1)) != 0 and (ok or cpu.bits == 64):  # before #SS of an address that is not canonical
         cpu.vector, cpu.error_code, cpu.has_error = U64(GP), U64(0), U64(1)
+        return U64(0)
+    if not ok:
         return U64(0)
     if misaligned(cpu, linear, size):
         return U64(0)

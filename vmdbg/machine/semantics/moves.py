@@ -262,6 +262,8 @@ def enter_frame(cpu, bits, frame, depth, last, frame_value, write):
     host = stack_host(cpu, frame, step, WRITE)
     if host == 0:
         return False
+    if write and depth > 1:  # all has been looked at; the display that is copied may overlap what is pushed
+        write_memory(host, bits, cpu.gpr[RBP])
     n = U64(1)
     while n < depth:
         source = stack_host(cpu, stack_offset(cpu, cpu.gpr[RBP] - n * step), step, READ)
@@ -281,7 +283,8 @@ def enter_frame(cpu, bits, frame, depth, last, frame_value, write):
     if stack_host(cpu, last, step, WRITE) == 0:
         return False
     if write:
-        write_memory(host, bits, cpu.gpr[RBP])
+        if depth <= 1:
+            write_memory(host, bits, cpu.gpr[RBP])
         if depth != 0:
             write_memory(bottom, bits, frame_value)
     return True

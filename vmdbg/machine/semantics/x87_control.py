@@ -39,8 +39,13 @@ from vmdbg.machine.state import CR0_MP, CR0_TS, FAULT, NEXT, NM
 
 
 def fnop(cpu, u):
-    """FNOP, and what the 8087's and 80287's FNENI, FNDISI, FNSETPM became."""
+    """FNOP."""
     return waiting(cpu)
+
+
+def fneni(cpu, u):
+    """FNENI, FNDISI, FNSETPM of the 8087 and 80287: nothing happens, pending exceptions are not waited for."""
+    return x87_enabled(cpu)
 
 
 def fwait(cpu, u):

@@ -46,9 +46,10 @@ def piece(cpu, base, at, size, write):
 
 
 def area(cpu, seg, offset, size, align, write):
-    """(ok, linear address) of an area: segment, alignment."""
+    """(ok, linear address) of an area: segment, alignment; XSAVE's alignment in 64-bit mode comes before canonical form."""
     ok, linear = segment_check(cpu, U64(seg), offset, size, write)
-    if ok and (linear & (align - 1)) != 0:
+    first = align == 64 and cpu.bits == 64
+    if (ok or first) and (linear & (align - 1)) != 0:
         fault_gp0(cpu)
         return False, linear
     return ok, linear
@@ -220,7 +221,7 @@ def fx_area(cpu, u, offset, write):
     ok, base = area(cpu, u.seg, offset, U64(LEGACY_SIZE), U64(16), write)
     if not ok:
         return False, base
-    return reachable(cpu, base, 128 + (xmm_count(cpu) << 4), write), base
+    return reachable(cpu, base, U64(LEGACY_SIZE - 32), write), base
 
 
 @outlined
