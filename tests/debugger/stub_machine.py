@@ -43,10 +43,18 @@ class StubMachine:
         self.cpus = [Cpu(ctypes.addressof(self._state))]
         self.ram = np.zeros(memory, np.uint8)
         self.ports = Ports()
+        self.timers: list = []
+        self.memory_size, self.clock = memory, 0
         self.position = 0
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()
         self._pending: int | None = None  # a vector that was reported and is to be delivered
+
+    def claim(self, first, count, device):
+        pass
+
+    def set_intr(self, cpu, level):
+        pass
 
     def set_breakpoints(self, addresses):
         self.breakpoints = set(addresses)

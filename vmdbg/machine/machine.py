@@ -40,6 +40,7 @@ from vmdbg.machine.state import (
 PAGE = 4096
 QUANTUM = 2000  # steps a vCPU runs before the next one's turn
 SLICE = 1 << 28  # the most the engine is asked for at once (below code_pages.HELD)
+SKIPS = 10_000  # deadlines that may pass without waking anybody: a timer whose interrupt is masked ticks for ever
 ROM_ROOM = 16 << 20  # the largest ROM
 FOUR_GIB = 1 << 32
 BLOCKS, UOPS = 1 << 17, 1 << 19
@@ -83,6 +84,14 @@ class Controller(Protocol):
     """What drives the INTR lines (Machine.set_intr) and answers the acknowledge cycle."""
 
     def acknowledge(self, cpu: int) -> int: ...
+
+
+class Apic(Protocol):
+    """A vCPU's local APIC, as far as MSRs reach it (answers.py)."""
+
+    def read_msr(self, number: int) -> int | None: ...
+
+    def write_msr(self, number: int, value: int) -> bool: ...
 
 
 class Leave(Exception):
@@ -151,6 +160,7 @@ class Machine:
         self.ports, self.device_memory = Map(), Map()
         self.timers: list[Timer] = []
         self.controller: Controller | None = None
+        self.apics: list[Apic] = []  # one for each vCPU, or none
         self.breakpoints: set[int] = set()
         self._keep: list = []
         self._build_shared(memory)
@@ -243,15 +253,17 @@ class Machine:
 
     def run(self, budget: int, resume: bool = True) -> Stop:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
-        left = budget
+        left, skips = budget, 0
         while left > 0:
             due = self._wake_and_fire()
             cpu = self._whose_turn()
             if cpu is None:
-                if due is None:
+                skips += 1
+                if due is None or skips > SKIPS or not self._listening():
                     return self._all_halted()
                 self._skip_to(due)
                 continue
+            skips = 0
             whole = min(left, SLICE)
             if due is not None:
                 whole = min(whole, due - self.clock)
@@ -273,7 +285,7 @@ class Machine:
                 timer.advance(self.clock)
             due = min((d for t in self.timers if (d := t.deadline()) is not None), default=None)
         for cpu in self.cpus:
-            if int(cpu.activity) == HALTED and (int(cpu.nmi) or (int(cpu.intr) and int(cpu.eflags) & F_IF)):
+            if int(cpu.activity) == HALTED and (int(cpu.nmi) or (int(cpu.intr) > int(cpu.cr8) and int(cpu.eflags) & F_IF)):
                 cpu.activity = 0
         return due
 
@@ -299,8 +311,12 @@ class Machine:
                 return c
         return None
 
+    def _listening(self) -> bool:
+        """Whether an interrupt would wake a vCPU."""
+        return any(int(c.activity) == HALTED and int(c.eflags) & F_IF for c in self.cpus)
+
     def _all_halted(self) -> Stop:
-        if any(int(c.activity) == 1 and int(c.eflags) & F_IF for c in self.cpus):
+        if self._listening():
             return Stop("idle", int(self._current().index))
         return Stop("halt", int(self._current().index))
 
@@ -369,9 +385,12 @@ class Machine:
         """n steps."""
         return self.run(n)
 
-    def set_intr(self, cpu: int, level: bool) -> None:
-        """Drive a vCPU's INTR line; with it raised and interrupts on, `controller` is asked for the vector."""
-        self.cpus[cpu].intr = int(level)
+    def set_intr(self, cpu: int, level: bool | int) -> None:
+        """Drive a vCPU's INTR line; with it raised and interrupts on, `controller` is asked for the vector.
+
+        level: False; True; or the priority class of the request, 1-15, which waits until CR8 is below it.
+        """
+        self.cpus[cpu].intr = 16 if level is True else int(level)
 
     def leave(self, code: int) -> None:
         """For devices: end the run with this exit code."""

@@ -101,6 +101,9 @@ def page_attributes(value):
 
 
 def set_tsc(cpu, value):
+    """An armed TSC deadline comes at another time then: Python does it."""
+    if cpu.tsc_deadline != 0:
+        return ask(cpu, X_WRMSR, U64(0x10), value)
     write_tsc(cpu, value)
     return END
 
@@ -136,10 +139,7 @@ def set_apic_base(cpu, value):
 
 
 def set_tsc_deadline(cpu, value):
-    status = ask(cpu, X_WRMSR, U64(0x6E0), value)
-    if status == END:
-        cpu.tsc_deadline = value
-    return status
+    return ask(cpu, X_WRMSR, U64(0x6E0), value)
 
 
 def in_x2apic(cpu, n):

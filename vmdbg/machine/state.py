@@ -155,7 +155,7 @@ class Cpu(Struct):
     turn: U64  # 1: this vCPU is the one that runs
     turn_steps: U64  # steps of its turn so far
     yields: U64  # 1: PAUSE ends its turn
-    intr: U64  # 1: the INTR line is raised
+    intr: U64  # priority of what the INTR line announces: 0 nothing, 1-15 for CR8 to hold back, 16
     nmi: U64  # 1: an NMI is pending
     inject: U64  # 0x100 | vector: an acknowledged external interrupt to deliver next
     ignne: U64  # 1: IGNNE# is asserted: without CR0.NE, pending x87 exceptions are ignored

@@ -295,7 +295,7 @@ def external(cpu, passing):
             return U64(INTERCEPT)
         cpu.nmi = U64(0)
         return deliver_event(cpu, U64(NMI), U64(NMI_EVENT), U64(0), U64(0))
-    if cpu.intr != 0 and (cpu.eflags & F_IF) != 0:
+    if cpu.intr > cpu.cr8 and (cpu.eflags & F_IF) != 0:
         return U64(PENDING)
     return U64(NEXT)
 

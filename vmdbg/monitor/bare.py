@@ -3,16 +3,7 @@
 from collections.abc import Callable
 
 from vmdbg.machine.board import acpi_tables, mp_table
-from vmdbg.machine.board.acpi import PM1_EVENT, Acpi
-from vmdbg.machine.board.debug_port import DebugPort
-from vmdbg.machine.board.exit_port import ExitPort
-from vmdbg.machine.board.isa_bridge import isa_bridge, power_management
-from vmdbg.machine.board.pci import ADDRESS, DATA, PORTS, PciBus, host_bridge
-from vmdbg.machine.board.post_port import PostPort
-from vmdbg.machine.board.reset_ports import RESET_PORT, ResetControl
-from vmdbg.machine.board.uart import Uart
-from vmdbg.machine.board.vga_text import FIRST_PORT, VgaText
-from vmdbg.machine.board.vga_text import PORTS as VGA_PORTS
+from vmdbg.machine.board.pc import Pc
 from vmdbg.monitor.guest import Guest
 from vmdbg.monitor.start import start
 
@@ -33,25 +24,8 @@ class Bare:
         self.guest = guest
         self.log = bytearray()
         self.serial = serial
-        self.uart = Uart(self._say)
-        self.vga = VgaText()
-        self.post = PostPort()
-        ports = machine.ports
-        ports.attach(0x80, 1, self.post)
-        ports.attach(0xE9, 1, DebugPort(self._say))
-        ports.attach(0xF4, 4, ExitPort(leave))
-        ports.attach(FIRST_PORT, VGA_PORTS, self.vga)
-        ports.attach(0x3F8, 8, self.uart)
-        ports.attach(0x402, 1, DebugPort(self._say))
-        self.acpi = Acpi(lambda: machine.clock, lambda: leave(0))
-        self.pci = PciBus()
-        self.pci.plug(0, 0, host_bridge())
-        self.pci.plug(1, 0, isa_bridge())
-        self.pci.plug(1, 3, power_management(ports, self.acpi, PM1_EVENT))
-        ports.attach(ADDRESS, PORTS, self.pci.address)
-        ports.attach(DATA, PORTS, self.pci.data)
-        ports.attach(RESET_PORT, 1, ResetControl(lambda: leave(0)))
-        machine.timers.append(self.acpi)
+        self.board = Pc(machine, self._say)
+        self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
         guest.place(machine.ram)
         if guest.rom is not None:
@@ -71,10 +45,3 @@ class Bare:
         self.log.append(byte)
         if self.serial is not None:
             self.serial(byte)
-
-
-def leave(status: int) -> None:
-    """The guest ends the run."""
-    from vmdbg.machine.machine import Leave
-
-    raise Leave(status)

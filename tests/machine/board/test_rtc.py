@@ -1,13 +1,13 @@
 """The MC146818: time, alarms and flags, driven through ports 70 and 71 (MC146818 data sheet)."""
 
 import random
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
 from vmdbg.machine.board.rtc import NS, Rtc
 
-START = int(datetime(1999, 12, 31, 23, 59, 58, tzinfo=timezone.utc).timestamp())
+START = int(datetime(1999, 12, 31, 23, 59, 58, tzinfo=UTC).timestamp())
 
 
 class Time:

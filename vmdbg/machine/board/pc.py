@@ -1,0 +1,216 @@
+"""The standard board: a PC with one function that builds it, and the wires between its devices.
+
+    IRQ n --+-- 8259s --- INTR --+-- LINT0 of every local APIC --- vCPU
+            |                    +-- I/O APIC input 0
+            +-- I/O APIC input n (IRQ 0: input 2) --- bus --- local APICs
+"""
+
+from collections.abc import Callable
+
+from vmdbg.machine.board import pins
+from vmdbg.machine.board.acpi import PM1_EVENT, Acpi
+from vmdbg.machine.board.apic_bus import ApicBus
+from vmdbg.machine.board.debug_port import DebugPort
+from vmdbg.machine.board.exit_port import ExitPort
+from vmdbg.machine.board.i8042 import I8042
+from vmdbg.machine.board.ioapic import Ioapic
+from vmdbg.machine.board.isa_bridge import isa_bridge, power_management
+from vmdbg.machine.board.lapic import Lapic
+from vmdbg.machine.board.pci import ADDRESS, DATA, PciBus, host_bridge
+from vmdbg.machine.board.pci import PORTS as PCI_PORTS
+from vmdbg.machine.board.pic import Pic
+from vmdbg.machine.board.pit import Pit, Port61
+from vmdbg.machine.board.port92 import Port92
+from vmdbg.machine.board.post_port import PostPort
+from vmdbg.machine.board.reset_ports import RESET_PORT, ResetControl
+from vmdbg.machine.board.rtc import Rtc
+from vmdbg.machine.board.uart import Uart
+from vmdbg.machine.board.vga_text import FIRST_PORT, PORTS, VgaText
+
+LAPIC_BASE, IOAPIC_BASE, PAGE = 0xFEE00000, 0xFEC00000, 0x1000
+TIMER, KEYBOARD, COM1, CLOCK, ACPI, MOUSE = 0, 1, 4, 8, 9, 12  # IRQs
+
+
+class Pc:
+    """The devices of a board, by name.
+
+    `say(byte)` gets what leaves COM1 and the debug ports; `start` is the time of day at clock 0, in seconds since 1970, UTC;
+    `end(status)` is called when the guest powers off, resets the machine (both 0) or writes its exit status.
+    """
+
+    def __init__(self, machine, say: Callable[[int], object], start: int = 0, end: Callable[[int], None] | None = None):
+        self.machine = machine
+        self.say = say
+        self.start = start
+        self.end = end or leave
+        self.apic_pages: set[int] = set()
+        build(self)
+
+    def clock(self) -> int:
+        """Virtual nanoseconds."""
+        return self.machine.clock
+
+    def irq(self, n: int) -> Callable[[bool], None]:
+        """The line of IRQ n, 0-15, to both kinds of controllers."""
+        pic, ioapic = self.pic.irq(n), self.ioapic.irq(2 if n == 0 else n)
+
+        def line(level: bool) -> None:
+            pic(level)
+            ioapic(level)
+
+        return line
+
+    def acknowledge(self, cpu: int) -> int:
+        """The vCPU takes the interrupt that was announced to it."""
+        return self.lapics[cpu].acknowledge()
+
+    def running(self) -> int:
+        """The vCPU whose turn it is: the one that accesses a device now."""
+        cpus = self.machine.cpus
+        return next(n for n, c in enumerate(cpus) if int(c.turn)) if len(cpus) > 1 else 0
+
+    def place_apic(self, base: int) -> None:
+        """Registers of local APICs at physical address `base`."""
+        if base not in self.apic_pages:
+            self.apic_pages.add(base)
+            self.machine.claim(base, PAGE, ApicPage(self, base))
+
+    def set_a20(self, on: bool) -> None:
+        """The A20 gate: two devices move it."""
+        self.keyboard.gate(on)
+        self.port92.gate(on)
+        pins.set_a20(self.machine, on)
+
+    def reset(self) -> None:
+        """The reset line."""
+        self.end(0)
+
+
+class ApicPage:
+    """A page at which local APICs answer, each to its own vCPU; to the others it is what lies below: RAM or nothing."""
+
+    def __init__(self, pc: Pc, base: int):
+        self.pc, self.base = pc, base
+
+    def _lapic(self) -> Lapic | None:
+        n = self.pc.running()
+        return self.pc.lapics[n] if int(self.pc.machine.cpus[n].apic_base) & ~0xFFF == self.base else None
+
+    def read(self, offset: int, width: int) -> int:
+        lapic = self._lapic()
+        if lapic is not None:
+            return lapic.read(offset, width)
+        below = self.pc.machine.read_physical(self.base + offset, width)
+        return (1 << 8 * width) - 1 if below is None else int.from_bytes(below, "little")
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        lapic = self._lapic()
+        if lapic is not None:
+            lapic.write(offset, width, value)
+        else:
+            self.pc.machine.write_physical(self.base + offset, value.to_bytes(width, "little"))
+
+
+def build(pc: Pc) -> None:
+    """The board, device by device."""
+    make_interrupt_controllers(pc)  # who tells the vCPUs
+    make_timers(pc)  # what happens by itself
+    make_keyboard(pc)  # and the A20 gate, and the reset line
+    make_console(pc)  # serial port, screen, debug ports
+    make_chipset(pc)  # PCI, ACPI
+    make_exits(pc)  # how guests end the run
+
+
+def make_interrupt_controllers(pc: Pc) -> None:
+    machine = pc.machine
+    bus = pc.bus = ApicBus()
+    pc.ioapic = Ioapic(bus)
+    pc.lapics = []
+    pc.pic = Pic(lambda level: tell(pc, level))
+    for n in range(len(machine.cpus)):
+        pc.lapics.append(Lapic(n, pins.Core(machine, n), bus, pc.clock, pc.pic.acknowledge, pc.place_apic))
+    pc.lapics[0].virtual_wire()
+    machine.ports.attach(0x20, 2, pc.pic.chip(0))
+    machine.ports.attach(0xA0, 2, pc.pic.chip(1))
+    machine.ports.attach(0x4D0, 2, pc.pic.elcr())
+    machine.claim(IOAPIC_BASE, PAGE, pc.ioapic)
+    pc.place_apic(LAPIC_BASE)
+    machine.controller, machine.apics = pc, pc.lapics
+    machine.timers += pc.lapics
+
+
+def tell(pc: Pc, level: bool) -> None:
+    """INTR of the 8259s."""
+    for lapic in pc.lapics:
+        lapic.lint(0)(level)
+    pc.ioapic.set_line(0, level)
+
+
+def make_timers(pc: Pc) -> None:
+    machine = pc.machine
+    pc.pit = Pit(pc.clock, pc.irq(TIMER))
+    pc.rtc = Rtc(pc.clock, pc.irq(CLOCK), pc.start, machine.memory_size)
+    pc.rtc.state["ram"][0x5F] = len(machine.cpus) - 1  # where SeaBIOS reads how many vCPUs there are
+    machine.ports.attach(0x40, 4, pc.pit)
+    machine.ports.attach(0x61, 1, Port61(pc.pit))
+    machine.ports.attach(0x70, 2, pc.rtc)
+    machine.timers += [pc.pit, pc.rtc]
+
+
+def make_keyboard(pc: Pc) -> None:
+    ports = pc.machine.ports
+    pc.keyboard = I8042(pc.irq(KEYBOARD), pc.irq(MOUSE), pc.set_a20, pc.reset)
+    pc.port92 = Port92(pc.set_a20, pc.reset)
+    ports.attach(0x60, 1, pc.keyboard)
+    ports.attach(0x64, 1, Command(pc.keyboard))
+    ports.attach(0x92, 1, pc.port92)
+
+
+class Command:
+    """Port 64, which lies four ports behind port 60."""
+
+    def __init__(self, keyboard: I8042):
+        self.keyboard = keyboard
+
+    def read(self, offset: int, width: int) -> int:
+        return self.keyboard.read(4, width)
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        self.keyboard.write(4, width, value)
+
+
+def make_console(pc: Pc) -> None:
+    ports = pc.machine.ports
+    pc.uart = Uart(pc.say, pc.irq(COM1))
+    pc.vga = VgaText()
+    pc.post = PostPort()
+    ports.attach(0x80, 1, pc.post)
+    ports.attach(0xE9, 1, DebugPort(pc.say))
+    ports.attach(FIRST_PORT, PORTS, pc.vga)
+    ports.attach(0x3F8, 8, pc.uart)
+    ports.attach(0x402, 1, DebugPort(pc.say))
+
+
+def make_chipset(pc: Pc) -> None:
+    machine = pc.machine
+    pc.acpi = Acpi(pc.clock, lambda: pc.end(0), pc.irq(ACPI))
+    pc.pci = PciBus()
+    pc.pci.plug(0, 0, host_bridge())
+    pc.pci.plug(1, 0, isa_bridge())
+    pc.pci.plug(1, 3, power_management(machine.ports, pc.acpi, PM1_EVENT))
+    machine.ports.attach(ADDRESS, PCI_PORTS, pc.pci.address)
+    machine.ports.attach(DATA, PCI_PORTS, pc.pci.data)
+    machine.timers.append(pc.acpi)
+
+
+def make_exits(pc: Pc) -> None:
+    ports = pc.machine.ports
+    ports.attach(0xF4, 4, ExitPort(pc.end))
+    ports.attach(RESET_PORT, 1, ResetControl(pc.reset))
+
+
+def leave(status: int) -> None:
+    """The run ends."""
+    from vmdbg.machine.machine import Leave
+
+    raise Leave(status)

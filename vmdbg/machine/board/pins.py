@@ -1,0 +1,69 @@
+"""What reaches vCPUs by wire: INTR, NMI, INIT, start-up, reset, A20 (SDM vol. 3, 9.1 and 9.4)."""
+
+from isa.lang.word import U64
+from vmdbg.machine import reset
+
+A20 = 1 << 20
+ALL = (1 << 64) - 1
+
+
+class Core:
+    """The pins of one vCPU, for its local APIC (`lapic.Core`)."""
+
+    def __init__(self, machine, n: int):
+        self.machine, self.n, self.cpu = machine, n, machine.cpus[n]
+
+    @property
+    def cr8(self) -> int:
+        return int(self.cpu.cr8)
+
+    @cr8.setter
+    def cr8(self, value: int) -> None:
+        self.cpu.cr8 = value
+
+    @property
+    def tsc_offset(self) -> int:
+        return int(self.cpu.tsc_offset)
+
+    @tsc_offset.setter
+    def tsc_offset(self, value: int) -> None:
+        self.cpu.tsc_offset = value
+
+    @property
+    def tsc_deadline(self) -> int:
+        return int(self.cpu.tsc_deadline)
+
+    @tsc_deadline.setter
+    def tsc_deadline(self, value: int) -> None:
+        self.cpu.tsc_deadline = value
+
+    def interrupt(self, priority: int) -> None:
+        self.machine.set_intr(self.n, priority)
+
+    def nmi(self) -> None:
+        self.cpu.nmi = 1
+
+    def init(self) -> None:
+        reset.init(self.cpu)
+        forget(self.machine, self.cpu)
+
+    def start_up(self, vector: int) -> None:
+        reset.sipi(self.cpu, U64(vector))
+
+
+def forget(machine, cpu) -> None:
+    """After INIT or reset: no event is under way, and no translation is true."""
+    cpu.nmi = cpu.inject = cpu.yields = 0
+    cpu.mmio_count = cpu.latched = 0
+    machine.shared.flush_epoch = int(machine.shared.flush_epoch) + 1
+
+
+def set_a20(machine, on: bool) -> None:
+    """The A20 gate of all vCPUs."""
+    mask = ALL if on else ALL & ~A20
+    if int(machine.cpus[0].a20_mask) == mask:
+        return
+    for cpu in machine.cpus:
+        cpu.a20_mask = mask
+    machine.shared.flush_epoch = int(machine.shared.flush_epoch) + 1
+    machine.drop_code()
