@@ -86,6 +86,10 @@ class Boot:
     "Initial RAM disk of a Linux guest; a first module for the others."
     module: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     "A module, FILE or 'FILE ARGUMENTS'; may be repeated."
+    disk: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    "A disk image; the guest's writes stay in memory; up to 3."
+    cdrom: str | None = None
+    "A CD-ROM image."
     bios: str | None = None
     "Firmware that runs from reset, instead of a guest."
     load_address: Number = None
@@ -114,6 +118,8 @@ def load(name: str, boot: Boot) -> Guest:
             initrd=boot.initrd,
             modules=boot.module,
             cpus=boot.cpus,
+            disks=boot.disk,
+            cdrom=boot.cdrom,
         ),
     )
 

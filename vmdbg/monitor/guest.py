@@ -21,6 +21,8 @@ class Options:
     initrd: str | None = None  # a file
     modules: tuple[str, ...] = ()  # "FILE" or "FILE ARGUMENTS" each
     cpus: int = 1
+    disks: tuple[str, ...] = ()  # files, at most 3
+    cdrom: str | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Guest:
     cpus: int = 1
     registers: tuple[tuple[int, int], ...] = ()  # number (state.RAX ...) and value of general registers
     selectors: tuple[int, int] | None = None  # of code and data, where the boot protocol fixes them: 8, 16 or 24
+    disks: tuple[str, ...] = ()  # files, at most 3
+    cdrom: str | None = None
     rom: bytes | None = None  # firmware that ends at 4 GiB: everything starts at the reset vector
 
     def place(self, ram) -> None:

@@ -1,7 +1,7 @@
 """From a file to a guest, by what its content is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmdbg.monitor.guest import Guest, GuestError, Options
@@ -12,11 +12,11 @@ from vmdbg.monitor.load_multiboot import is_multiboot, load_multiboot
 from vmdbg.monitor.load_multiboot2 import is_multiboot2, load_multiboot2
 from vmdbg.monitor.load_pvh import is_pvh, load_pvh
 from vmdbg.monitor.load_rom import is_rom, load_rom
-from vmdbg.monitor.read_image import LARGEST, read_image
+from vmdbg.monitor.read_image import LARGEST, check_image, read_image
 from vmdbg.monitor.start import first_tables
 
 SMALLEST = 1 << 20  # memory in bytes: the legacy area
-MOST_CPUS = 8
+MOST_CPUS, MOST_DISKS = 8, 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,11 @@ def load_guest(path: Path, options: Options) -> Guest:
                 f"{path}: {FLAVOURS[name]} says itself where it goes: {' and '.join(FLAGS[n] for n in excess)} are for flat binaries"
             )
         raise GuestError(f"{path}: {FLAVOURS[name]} does not take {' and '.join(FLAGS[n] for n in excess)}")
-    guest = FORMATS[name].load(path, image, options)
+    for medium in (*options.disks, *([options.cdrom] if options.cdrom is not None else [])):
+        check_image(Path(medium))
+    if len(options.disks) > MOST_DISKS:
+        raise GuestError(f"{len(options.disks)} disks: this PC takes at most {MOST_DISKS}")
+    guest = replace(FORMATS[name].load(path, image, options), disks=options.disks, cdrom=options.cdrom)
     tables = first_tables(options.memory)
     if guest.bits != 16 and any(p.address + p.size > tables for p in guest.pieces):
         room = options.memory - tables >> 10

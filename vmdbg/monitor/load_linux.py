@@ -31,7 +31,7 @@ KERNEL_ALIGNMENT, RELOCATABLE, XLOADFLAGS, CMDLINE_SIZE, PREF_ADDRESS, INIT_SIZE
 # ... and elsewhere in the zero page
 EXT_MEM_K, VIDEO_MODE, VIDEO_COLS, VIDEO_LINES, VIDEO_IS_VGA, VIDEO_POINTS = 0x02, 0x06, 0x07, 0x0E, 0x0F, 0x10
 ACPI_RSDP_ADDR, ALT_MEM_K, E820_ENTRIES, E820_TABLE, ZERO_PAGE_SIZE = 0x70, 0x1E0, 0x1E8, 0x2D0, 0x1000
-LOADED_HIGH, XLF_KERNEL_64, UNKNOWN_LOADER, ENTRY_64, SECTOR = 0x01, 0x01, 0xFF, 0x200, 512
+LOADED_HIGH, XLF_KERNEL_64, UNKNOWN_LOADER, ENTRY_64, SECTOR, HEADER_SIZE = 0x01, 0x01, 0xFF, 0x200, 512, 0x268
 SELECTORS = (0x10, 0x18)  # __BOOT_CS, __BOOT_DS
 DEFAULT_ADDR_MAX, DEFAULT_CMDLINE_SIZE = 0x37FFFFFF, 255
 
@@ -42,8 +42,8 @@ def is_linux(image: bytes) -> bool:
 
 def load_linux(path: Path, image: bytes, options: Options) -> Guest:
     """The kernel with its command line (`append`) and initrd; `bits` 32 or 64 chooses the entry."""
-    if len(image) < 5 * SECTOR:
-        raise GuestError(f"{path}: a truncated Linux image: its setup code ends after {len(image):,} bytes")
+    if len(image) < HEADER_SIZE:
+        raise GuestError(f"{path}: a truncated Linux image: its setup header ends after {len(image):,} bytes")
 
     def field(offset: int, kind: str = "<I") -> int:
         return struct.unpack_from(kind, image, offset)[0]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from vmdbg.machine.board.pci import Function
 
 PIRQ, PM_BASE, PM_ENABLE = 0x60, 0x40, 0x80
-ISA_CLASS, PM_CLASS = 0x060100, 0x068000
+ISA_CLASS, PM_CLASS, IDE_CLASS = 0x060100, 0x068000, 0x010100
+IDE_TIMING = 0x40
 
 
 def isa_bridge(routed: Callable[[int, int], None] | None = None) -> Function:
@@ -38,4 +39,12 @@ def power_management(ports, acpi, first: int) -> Function:
     f.allow(PM_ENABLE, 1, 1)
     f.set(0x3D, 1, 1)
     place(0, 0)
+    return f
+
+
+def ide_function() -> Function:
+    """8086:7010, function 1: both channels in compatibility mode, no bus master; IDETIM at 40h switches them on."""
+    f = Function(0x8086, 0x7010, IDE_CLASS)
+    f.set(IDE_TIMING, 4, 0x80008000)
+    f.allow(IDE_TIMING, 4, 0xF3FFF3FF)
     return f

@@ -1,0 +1,67 @@
+"""What hangs on PCI and around it: host bridge, PIIX3 with IDE, power management, fw_cfg, reset control.
+
+00:00.0 440FX   00:01.0 PIIX3   00:01.1 IDE (ports 1F0, 170: compatibility mode)   00:01.3 power management (ports 600)
+"""
+
+from collections.abc import Callable
+
+from vmdbg.machine.board import ide
+from vmdbg.machine.board.acpi import PM1_EVENT, SCI, Acpi
+from vmdbg.machine.board.fw_cfg import DMA, SELECTOR, FwCfg
+from vmdbg.machine.board.ide import Channel
+from vmdbg.machine.board.isa_bridge import ide_function, isa_bridge, power_management
+from vmdbg.machine.board.pci import ADDRESS, DATA, PAM, PORTS, PciBus, host_bridge
+from vmdbg.machine.board.reset_ports import RESET_PORT, ResetControl
+from vmdbg.machine.physical import PAGE_ROM
+
+SHADOW_FIRST, SHADOW_SIZE = 0xC0000, 0x4000  # what PAM1 to PAM6 divide, half a register each
+
+
+class Chipset:
+    """`irq(n)` is the line of IRQ n; `drives`: four of ide_disk.Disk, ide_cdrom.Cdrom or None, two a channel."""
+
+    def __init__(
+        self,
+        machine,
+        irq: Callable[[int], Callable[[bool], None]],
+        power_off: Callable[[], None],
+        reset: Callable[[], None],
+        drives: tuple = (None, None, None, None),
+        firmware: bool = False,
+    ):
+        """firmware: RAM from C0000 to FFFFF is write-protected until PAM registers say otherwise."""
+        ports = machine.ports
+        self.machine = machine
+        self.acpi = Acpi(lambda: machine.clock, power_off, irq(SCI))
+        self.pci = PciBus()
+        self.bridge = host_bridge(self._shadow if firmware else None)
+        self.channels = [Channel(list(drives[2 * n : 2 * n + 2]), irq(ide.IRQ[n])) for n in range(2)]
+        self.fw_cfg = FwCfg(machine, len(machine.cpus), machine.memory_size)
+        self.pci.plug(0, 0, self.bridge)
+        self.pci.plug(1, 0, isa_bridge())
+        self.pci.plug(1, 1, ide_function())
+        self.pci.plug(1, 3, power_management(ports, self.acpi, PM1_EVENT))
+        ports.attach(ADDRESS, PORTS, self.pci.address)
+        ports.attach(DATA, PORTS, self.pci.data)
+        ports.attach(RESET_PORT, 1, ResetControl(reset))
+        ports.attach(SELECTOR, 2, self.fw_cfg)
+        ports.attach(DMA, 8, self.fw_cfg.dma)
+        for n, channel in enumerate(self.channels):
+            ports.attach(ide.FIRST[n], 8, channel)
+            ports.attach(ide.CONTROL[n], 1, channel.control)
+        machine.timers.append(self.acpi)
+        if firmware:
+            self._shadow(PAM, 7)
+
+    def _shadow(self, register: int, width: int) -> None:
+        """Make the 16 KiB pieces from C0000 on, and F0000 to FFFFF, RAM or ROM as the PAM registers say."""
+        if register + width <= PAM or register >= PAM + 7:
+            return
+        flags = self.machine.page_flags.array
+        values = [self.bridge.get(PAM + n, 1) for n in range(7)]
+        writable = [bool(values[1 + n // 2] >> 4 * (n & 1) & 2) for n in range(12)] + [bool(values[0] >> 4 & 2)] * 4
+        for n, allowed in enumerate(writable):
+            first = (SHADOW_FIRST + n * SHADOW_SIZE) >> 12
+            pages = flags[first : first + (SHADOW_SIZE >> 12)]
+            pages[:] = pages & (0xFF ^ PAGE_ROM) if allowed else pages | PAGE_ROM
+        self.machine.shared.flush_epoch = int(self.machine.shared.flush_epoch) + 1
