@@ -12,7 +12,7 @@ import numpy as np
 import isa
 from isa.lang.word import U64
 from vmdbg.debugger.registers import linear_rip
-from vmdbg.machine.machine import Leave
+from vmdbg.machine.machine import Leave, Map
 from vmdbg.machine.state import CS, RAX, RSP, Cpu
 
 
@@ -26,25 +26,20 @@ class Stop:
     text: str = ""
 
 
-class Ports:
-    def __init__(self):
-        self.attached = []
-
-    def attach(self, first, count, device):
-        self.attached.append((first, count, device))
-
-    def find(self, port):
-        return next(((port - first, d) for first, count, d in self.attached if first <= port < first + count), (0, None))
-
-
 class StubMachine:
     def __init__(self, memory=1 << 20, cpus=1):
         self._state = ctypes.create_string_buffer(Cpu.size)
         self.cpus = [Cpu(ctypes.addressof(self._state))]
         self.ram = np.zeros(memory, np.uint8)
+<<<<<<< Updated upstream
         self.ports = Ports()
         self.timers: list = []
         self.memory_size, self.clock = memory, 0
+=======
+        self.ports, self.device_memory = Map(), Map()
+        self.timers: list = []
+        self.clock = 0
+>>>>>>> Stashed changes
         self.position = 0
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()
@@ -72,7 +67,7 @@ class StubMachine:
         return self.read_physical(address, n)
 
     def walk(self, cpu_index, linear):
-        return []
+        return linear, []
 
     def step(self):
         return self._one() or Stop("budget")
@@ -102,12 +97,10 @@ class StubMachine:
             return Stop("trap", vector=code[1], error_code=0)
         self._pending = None
         if code[0] == 0xE6:
-            offset, device = self.ports.find(code[1])
-            if device is not None:
-                try:
-                    device.write(offset, 1, int(cpu.gpr[RAX]) & 0xFF)
-                except Leave as e:
-                    return Stop("exit", exit_code=e.code)
+            try:
+                self.ports.write(code[1], 1, int(cpu.gpr[RAX]) & 0xFF)
+            except Leave as e:
+                return Stop("exit", exit_code=e.code)
         elif code[0] == 0xE8:
             self._stack().__setitem__(0, target & 0xFFFF)
             target = found.imm

@@ -32,7 +32,7 @@ EMPTY = ["gate 6 at 0x200030 is empty", "gate 13 at 0x200068 is empty", "gate 8 
 CHAINS = [
     ("no IDT", 32, program("0f0b"), ["#UD at 00100000: ud2", "gate 6 lies beyond the IDT's limit of 0x0, so #GP (IDT gate 0x06)"]),
     ("no IDT, double", 32, program("0f0b"), ["gate 13 lies beyond", "are one double fault, #DF", "gate 8 lies beyond"]),
-    ("no IDT in long mode", 64, program("0f0b"), ["#UD at 0000000000100000: ud2", "gate 6 lies beyond", "gate 13 lies beyond"]),
+    ("no IDT in long mode", 64, program("0f0b"), ["#UD at 00100000: ud2", "gate 6 lies beyond", "gate 13 lies beyond"]),
     ("real mode", 16, program("0f011e107c 0f0b")[:16] + bytes(16), ["#UD at 0000:7c05", "entry 6 lies beyond the IVT's limit of 0x0"]),
     ("empty gates", 32, program(LIDT32 + "0f0b", IDT), EMPTY),
     ("unmapped IDT", 64, program(LIDT64 + "0f0b", "ff0f 0000000000400000"), ["gate 6 itself is not mapped, so #PF", "gate 14 itself"]),

@@ -11,7 +11,7 @@ from vmdbg.monitor.load import load_guest
 from vmdbg.ui.app import Debugger
 
 PICTURE = Path(__file__).parents[2] / ".pictures" / "dual_mode.svg"
-LINES = ["b start_a", "continue", "bp trap PF", "continue", "info idt 14", "info page 0x0804ffec"]
+LINES = ["b start_a", "continue", "bp trap PF", "continue"]
 
 
 async def draw() -> None:

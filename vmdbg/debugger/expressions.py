@@ -5,6 +5,7 @@
 `[address]` is as wide as the code's words (8 bytes in long mode, 4, or 2); u8 u16 u32 u64 say it.  An address that names
 a register goes through the segment that the CPU would take (SS for rsp and rbp, CS for rip, else DS), `fs:` says
 another; one without any register is linear.  Comparisons give 1 or 0.  Values are unsigned 64-bit words.
+At a stop before a page fault, `cr2` is what the delivery is about to put there.
 """
 
 import functools
@@ -60,6 +61,7 @@ OPERATORS = {
 }
 STACK = {"rsp", "esp", "sp", "rbp", "ebp", "bp"}
 POINTERS = {"rip", "eip", "ip"}
+PAGE_FAULT = 14
 FACTS = {"vector": "of the trap", "error_code": "of the trap", "address": "that faulted", "position": "the count of steps"}
 
 
@@ -170,6 +172,8 @@ def _value(tree, c: Context) -> int:
 
 def _name(name: str, c: Context) -> int:
     value = c.symbols.address(name)
+    if name.lower() == "cr2" and c.facts.get("vector") == PAGE_FAULT and c.facts.get("address") is not None:
+        return c.facts["address"] or 0  # before a #PF is delivered: what its delivery puts there
     register = REGISTERS.get(name.lower())
     if register is not None:
         return register.read(c.cpu)

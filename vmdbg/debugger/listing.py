@@ -22,6 +22,7 @@ class Line:
     text: str
     label: str = ""  # a symbol that is exactly here
     note: str = ""  # what the manual says that the eye should not miss
+    next: str = ""  # of the instruction that is next: what it is about to do
 
 
 @functools.lru_cache(maxsize=8192)
@@ -39,16 +40,21 @@ def call_like(instruction) -> bool:
     )
 
 
-def note(instruction, mode: str) -> str:
-    """What to know about privilege and sensitivity of an instruction in this mode; real mode has neither."""
+def note(instruction, mode: str, cpl: int) -> str:
+    """What to know about privilege and sensitivity of an instruction where it stands; real mode has neither.
+
+    'privileged' and 'sensitive' in ring 0, where they do what they say; 'needs ...' and 'sensitive, no trap' in outer rings.
+    """
     if mode == "real":
         return ""
     priv = instruction.row.priv
     if priv.endswith("virtual-8086 mode"):
         priv = priv if mode == "virtual-8086" else ""
     if priv:
-        return f"needs {priv}"
-    return "sensitive, no trap" if sensitive(instruction.row) else ""
+        return f"needs {priv}" if cpl else "privileged" if priv == "CPL 0" else ""
+    if instruction.mnemonic in INTERRUPTS or not sensitive(instruction.row):
+        return ""
+    return "sensitive, no trap" if cpl else "sensitive"
 
 
 @functools.cache
@@ -81,7 +87,8 @@ class Listing:
     def lines(self) -> tuple[Line, ...]:
         """The window: a new one only if the anchor is no longer near, the mode is another, or the bytes changed."""
         at = self.session.rip if self.focus is None else self.focus
-        key = (int(self.session.cpu.bits), mode(self.session.cpu), self._base())
+        cpu = self.session.cpu
+        key = (int(cpu.bits), mode(cpu), int(cpu.cpl), self._base())
         if key == self._key and self._holds(at):
             return self._lines
         self._key = key
@@ -100,8 +107,10 @@ class Listing:
             found = _decoded(data[i : i + 15], bits, ip)
             length = found.length if found is not None else 1
             code = data[i : i + length]
-            place = f"{selector:04x}:{ip & 0xFFFF:04x}" if real else f"{address + i:0{16 if bits == 64 else 8}x}"
-            text, remark = ("(bad)", "") if found is None else (self._named(found), note(found, mode(self.session.cpu)))
+            place = f"{selector:04x}:{ip & 0xFFFF:04x}" if real else f"{address + i:0{16 if address + i >> 32 else 8}x}"
+            text, remark = (
+                ("(bad)", "") if found is None else (self._named(found), note(found, mode(self.session.cpu), int(self.session.cpu.cpl)))
+            )
             lines.append(Line(address + i, place, code, text, self.session.symbols.exact(address + i) or "", remark))
             i += length
         return tuple(lines)
@@ -150,6 +159,8 @@ class Listing:
     def _arrives(self, start: int, at: int) -> bool:
         bits, base = int(self.session.cpu.bits), self._base()
         data = self._bytes(start, at - start + 15)
+        if data[:2] == b"\0\0":
+            return False  # room that nobody filled, not code
         i = 0
         while i < at - start:
             found = _decoded(data[i : i + 15], bits, start + i - base) if i < len(data) else None

@@ -46,14 +46,15 @@ def name(vector: int) -> str:
 
 
 def describe(vector: int, error_code: int | None = None, address: int | None = None) -> str:
-    """One line: '14 #PF page fault: read of 0xdeadb000 in ring 3, page not present'."""
+    """One line: '14 #PF: read of 0xdeadb000 in ring 3, page not present', '6 #UD invalid opcode'."""
     known = TRAPS.get(vector)
-    text = f"{vector} #{known.name} {known.title}" if known else f"{vector} ({vector:#04x}) interrupt"
+    if known is None:
+        return f"{vector} ({vector:#04x}) interrupt"
     if vector == 14 and error_code is not None:
-        return f"{text}: {page_fault(error_code, address)}"
+        return f"{vector} #{known.name}: {page_fault(error_code, address)}"
     if vector in SELECTOR_ERRORS and error_code:
-        return f"{text}: {selector_error(error_code)}"
-    return text
+        return f"{vector} #{known.name} {known.title}: {selector_error(error_code)}"
+    return f"{vector} #{known.name} {known.title}"
 
 
 def page_fault(error_code: int, address: int | None = None) -> str:

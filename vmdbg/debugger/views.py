@@ -1,13 +1,12 @@
 """Tables of the machine as text: registers, descriptor tables, the interrupt vector, a page walk."""
 
-from vmdbg.debugger import registers
+from vmdbg.debugger import registers, vectors, walk
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.listing import Line
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.debugger.traps import name as trap_name
 from vmdbg.machine.flags import get_rflags
 
-GATES = {5: "task gate", 6: "int gate16", 7: "trap gate16", 14: "int gate", 15: "trap gate"}  # SDM vol. 3, table 3-2
 SYSTEM = {
     1: "TSS16",
     2: "LDT",
@@ -84,37 +83,28 @@ def show_breakpoints(interpreter, text: str) -> list[str]:
 
 
 def show_idt(interpreter, text: str) -> list[str]:
-    """The interrupt vector: IVT in real mode, else the IDT (SDM vol. 3, 6.10 and 20.1.4)."""
+    """The interrupt vector: IVT in real mode, else the IDT."""
     session, cpu = interpreter.session, interpreter.session.cpu
-    base, limit = int(cpu.idtr_base), int(cpu.idtr_limit)
-    real, long = registers.mode(cpu) == "real", bool(int(cpu.efer) & 0x400)
-    size = 4 if real else 16 if long else 8
-    count = min((limit + 1) // size, LARGEST_TABLE)
-    wanted = range(count) if not text else [interpreter.value(text)]
-    lines = [f"{'IVT' if real else 'IDT'} at {base:x}, {count} vectors"]
-    for v in wanted:
-        entry = session.read(base + v * size, size) if 0 <= v < count else None
-        if entry is None:
-            lines.append(f"{v:02x} {trap_name(v) if v in TRAPS else '':<4} not in memory or beyond the limit")
-            continue
-        value = int.from_bytes(entry, "little")
-        if real:
-            lines.append(f"{v:02x} {trap_name(v) if v in TRAPS else '':<4} {value >> 16:04x}:{value & 0xFFFF:04x}")
-        elif value or text:
-            lines.append(gate(session, v, value, long))
-    return lines if len(lines) > 1 else [*lines, "every gate is empty"]
+    real, _, size = vectors.shape(cpu)
+    count = min((int(cpu.idtr_limit) + 1) // size, LARGEST_TABLE)
+    lines = [f"{'IVT' if real else 'IDT'} at {int(cpu.idtr_base):x}, {count} vectors"]
+    if text:
+        wanted = interpreter.value(text)
+        found = vectors.gate(session, wanted)
+        return [*lines, gate(session, found) if found is not None else f"{wanted:02x} not in memory or beyond the limit"]
+    return [*lines, *([gate(session, g) for g in vectors.table(session)] or ["every gate is empty"])]
 
 
-def gate(session, vector: int, value: int, long: bool) -> str:
-    """One gate of the IDT as a line."""
-    kind, dpl, present = value >> 40 & 31, value >> 45 & 3, value >> 47 & 1
-    offset = value & 0xFFFF | value >> 32 & 0xFFFF0000 | ((value >> 64 & 0xFFFFFFFF) << 32 if long else 0)
-    title = GATES.get(kind, f"type {kind}")
-    near = session.symbols.near(offset)
-    ist = f" ist {value >> 32 & 7}" if long and value >> 32 & 7 else ""
+def gate(session, g: vectors.Gate) -> str:
+    """One gate of the IDT, or several that are alike, as a line."""
+    name = trap_name(g.first) if g.first in TRAPS and g.first == g.last else ""
+    span = f"{g.first:02x}" if g.first == g.last else f"{g.first:02x}-{g.last:02x}"
+    if not g.kind:
+        return f"{span} {name:<4} {g.place}"
+    near = session.symbols.near(g.offset)
     return (
-        f"{vector:02x} {trap_name(vector) if vector in TRAPS else '':<4} {title:<11} dpl {dpl}{ist}  "
-        f"{value >> 16 & 0xFFFF:04x}:{offset:08x}{f' <{near}>' if near else ''}{'' if present else '  not present'}"
+        f"{span} {name:<4} {g.kind:<11} dpl {g.dpl}{f' ist {g.ist}' if g.ist else ''}  "
+        f"{g.place}{f' <{near}>' if near else ''}{'' if g.present else '  not present'}"
     )
 
 
@@ -147,24 +137,12 @@ def show_page(interpreter, text: str) -> list[str]:
     """The walk from a linear address to memory, level by level."""
     if not text:
         raise CommandError("expected a linear address: info page ADDRESS")
-    session = interpreter.session
-    address = interpreter.address(text)
-    if not registers.paging(session.cpu):
-        return [f"paging is off: linear {address:x} is physical {address:x}"]
-    physical, levels = session.machine.walk(session.cpu_index, address)
-    lines = [f"cr3 {int(session.cpu.cr3):x}"]
-    for name, at, entry in levels:
-        lines.append(f"{name:<5} at {at:x}: {entry:x}  {page_entry(entry)}")
-    return [*lines, f"linear {address:x} is physical {physical:x}" if physical is not None else f"linear {address:x}: page not present"]
-
-
-def page_entry(entry: int) -> str:
-    """The bits of a paging-structure entry (SDM vol. 3, 4.5) in words."""
-    if not entry & 1:
-        return "not present"
-    names = ["writable" if entry & 2 else "read-only", "user" if entry & 4 else "supervisor"]
-    names += [name for bit, name in ((0x20, "accessed"), (0x40, "dirty"), (1 << 63, "no-execute")) if entry & bit]
-    return " ".join(names)
+    way = walk.walk(interpreter.session, interpreter.address(text))
+    if way.root is None:
+        return [f"paging is off: linear {way.linear:x} is physical {way.linear:x}"]
+    lines = [f"cr3 {way.root:x}", *(f"{level.name:<5} at {level.at:x}: {level.entry:x}  {walk.bits(level.entry)}" for level in way.levels)]
+    end = f"is physical {way.physical:x}" if way.physical is not None else ": page not present"
+    return [*lines, f"linear {way.linear:x} {end}".replace(" :", ":")]
 
 
 def show_symbols(interpreter, text: str) -> list[str]:

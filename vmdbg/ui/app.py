@@ -14,8 +14,10 @@ from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.console import Console
 from vmdbg.ui.disassembly import Disassembly
 from vmdbg.ui.help import Help
+from vmdbg.ui.interrupts import Interrupts
 from vmdbg.ui.keys import GDB, Key
 from vmdbg.ui.output import Output
+from vmdbg.ui.page_walk import PageWalk
 from vmdbg.ui.prompt import Prompt
 from vmdbg.ui.protocol import Answered, Refused, Taken
 from vmdbg.ui.registers import Registers
@@ -24,8 +26,9 @@ from vmdbg.ui.session_thread import SessionThread
 from vmdbg.ui.stack import Stack
 from vmdbg.ui.status import Status
 
-PANES = ("registers", "stack", "console", "output")  # that tabs choose from in a narrow terminal
-VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console)  # that follow the snapshots
+PANES = ("registers", "stack", "console", "output", "interrupts", "paging")  # that tabs choose from in a narrow terminal
+BELOW = ("console", "output")  # that share the lowest place where there is no room for both
+VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk)  # that follow the snapshots
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
@@ -46,7 +49,7 @@ class Debugger(App):
 
     CSS_PATH = "app.tcss"
     TITLE = "vmdbg"
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-roomy")]
     BINDINGS = bindings(GDB)
 
     def __init__(self, guest: str, opening: Callable[[], Session]):
@@ -55,6 +58,7 @@ class Debugger(App):
         self.session_thread = SessionThread(opening, self.post_message)
         self.snapshot: Snapshot | None = None
         self.refusal: Refused | None = None
+        self.typed = ""  # the last line of the command line
 
     def compose(self) -> ComposeResult:
         yield Status(self.guest)
@@ -64,6 +68,8 @@ class Debugger(App):
             yield Tabs(*(Tab(f"{n} {name}", id=f"tab-{name}") for n, name in enumerate(PANES, 1)), id="tabs")
             yield Registers()
             yield Stack()
+            yield Interrupts()
+            yield PageWalk()
             yield Console()
             yield Output()
         yield Prompt(self.session_thread.complete)
@@ -71,7 +77,9 @@ class Debugger(App):
 
     def on_mount(self) -> None:
         self.query_one(Disassembly).focus()
-        self.action_pane(PANES[0])
+        self._front("console")
+        self.query_one(Tabs).active = f"tab-{PANES[0]}"
+        self._choose(PANES[0])
         self.session_thread.start()
 
     def on_unmount(self) -> None:
@@ -81,11 +89,17 @@ class Debugger(App):
 
     def on_taken(self, message: Taken) -> None:
         self.snapshot = self.session_thread.seen()
+        self.query_one("#panes").set_class(self.snapshot.bits == 64, "-bits64")
         for view in VIEWS:
             self.query_one(view).update_from(self.snapshot)
 
     def on_answered(self, message: Answered) -> None:
         self.query_one(Output).add(message.line, message.answer, message.failed)
+        if message.answer and message.line == self.typed:
+            self._front("output")
+        elif self.query_one(Console).news():
+            self._front("console")
+        self.typed = ""
         if message.failed:
             self.notify(message.answer[0], severity="warning", markup=False)
 
@@ -96,6 +110,7 @@ class Debugger(App):
     # ---- From the user ------------------------------------------------------------------------------------------------
 
     def on_prompt_entered(self, message: Prompt.Entered) -> None:
+        self.typed = message.line
         self.action_command(message.line)
 
     def on_disassembly_toggled(self) -> None:
@@ -135,12 +150,19 @@ class Debugger(App):
     def action_pane(self, name: str) -> None:
         self.query_one(Tabs).active = f"tab-{name}"
         self._choose(name)
-        if self.screen.has_class("-wide"):
+        if name in BELOW:
+            self._front(name)
+        if not self.screen.has_class("-narrow"):
             self.query_one(f"#{name}").focus()
 
     def _choose(self, name: str) -> None:
         for each in PANES:
             self.query_one(f"#{each}").set_class(each == name, "-chosen")
+
+    def _front(self, name: str) -> None:
+        """Show the console or the output of commands in the place that they share."""
+        for each in BELOW:
+            self.query_one(f"#{each}").set_class(each == name, "-front")
 
     def action_help(self) -> None:
         self.push_screen(Help(GDB))

@@ -11,6 +11,12 @@ class Console(Pane):
         )
         self.serial: bool | None = None  # None: the screen, unless only the serial port has something
         self._last: Snapshot | None = None
+        self._news = False
+
+    def news(self) -> bool:
+        """Whether something new is to be seen since this was asked last."""
+        news, self._news = self._news, False
+        return news
 
     def turn(self) -> None:
         """Show the other of the two."""
@@ -29,6 +35,7 @@ class Console(Pane):
         before = self.rows
         self.show([((self._plain(line), ""),) for line in lines])
         if self.rows is not before:
+            self._news = True
             last = max((n for n, line in enumerate(lines) if line.strip()), default=0)
             self.bring(last)
 

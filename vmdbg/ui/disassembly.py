@@ -8,6 +8,9 @@ from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
 CODE = 14  # characters of code bytes
+ROOMY = 76  # columns from which they are shown
+REMARK = 34  # columns for what is not the text of an instruction: place and remark
+QUIET = ("privileged", "sensitive")  # remarks of ring 0, where these instructions do what they say
 
 
 class Disassembly(Pane):
@@ -61,18 +64,27 @@ class Disassembly(Pane):
             wanted = s.rip if s.focus is None else s.focus
             self._move_to(max((n for n, a in enumerate(self._addresses) if a == wanted), default=0))
 
-    @staticmethod
-    def _row(line, current: bool, breakpoint: bool) -> Row:
-        code = line.code.hex()
-        code = code if len(code) <= CODE else code[: CODE - 1] + "…"
+    def on_resize(self, event: events.Resize) -> None:
+        if self.snapshot is not None:
+            self.update_from(self.snapshot)
+            self.bring(self.cursor)
+
+    def _row(self, line, current: bool, breakpoint: bool) -> Row:
         parts: list[Part] = [
             ("●" if breakpoint else " ", "warning"),
             ("▶" if current else " ", "changed"),
             (f"{line.place}  ", "quiet"),
-            (f"{code:<{CODE}}  ", "quiet"),
-            (line.text, "strong" if current else ""),
         ]
-        return [*parts, (f"   {line.note}", "changed")] if line.note else parts
+        width = self.scrollable_content_region.width
+        if width >= ROOMY:
+            code = line.code.hex()
+            parts.append((f"{code if len(code) <= CODE else code[: CODE - 1] + '…':<{CODE}}  ", "quiet"))
+        remarked = line.note or line.next
+        parts.append((f"{line.text:<{max(16, min(28, width - REMARK))}}" if remarked else line.text, "strong" if current else ""))
+        if line.note:
+            quiet = line.note in QUIET
+            parts.append((f" {line.note}" if quiet else f" ⚠ {line.note}", "quiet" if quiet else "changed"))
+        return [*parts, (f" ◀ {line.next}", "next")] if line.next else parts
 
     def ground(self, y: int) -> str:
         return "current" if y == self._current else "cursor" if y == self.cursor and self.has_focus else ""

@@ -25,6 +25,8 @@ GDB = (
     Key("pane_2", "2", "pane('stack')", "", "stack"),
     Key("pane_3", "3", "pane('console')", "", "console"),
     Key("pane_4", "4", "pane('output')", "", "output of commands"),
+    Key("pane_5", "5", "pane('interrupts')", "", "interrupts: the gates of the vectors"),
+    Key("pane_6", "6", "pane('paging')", "", "page walk"),
     Key("help", "question_mark,f1", "help", "Help", "keys and commands"),
     Key("quit", "q", "quit", "Quit", "leave"),
 )

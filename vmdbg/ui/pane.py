@@ -9,7 +9,7 @@ from textual.strip import Strip
 
 Part = tuple[str, str]  # text, and a kind of KINDS or ''
 Row = Sequence[Part]
-KINDS = ("quiet", "strong", "changed", "current", "warning", "name", "cursor")
+KINDS = ("quiet", "strong", "changed", "current", "warning", "name", "next", "cursor")
 
 
 class Pane(ScrollView, can_focus=True):
@@ -25,6 +25,7 @@ class Pane(ScrollView, can_focus=True):
     Pane > .pane--current { background: $primary; color: $text; text-style: bold; }
     Pane > .pane--warning { color: $error; text-style: bold; }
     Pane > .pane--name { color: $success; }
+    Pane > .pane--next { color: $accent; }
     Pane > .pane--cursor { background: $boost; }
     """
 

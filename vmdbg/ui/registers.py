@@ -5,7 +5,7 @@ from textual import events
 from vmdbg.debugger.snapshot import RegisterValue, Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
-CELL = 17  # columns of a 32-bit register with its name, mark and remark
+NARROW, WIDE = 17, 21  # columns of a register of 32 or 64 bits with its name, mark and remark
 
 
 class Registers(Pane):
@@ -26,18 +26,19 @@ class Registers(Pane):
 
     def flow(self) -> None:
         """Lay the registers out in as many columns of cells as there is room for."""
-        room = max(1, self.scrollable_content_region.width // CELL)
+        cell = WIDE if any(len(r.text) == 16 for r in self._last) else NARROW
+        room = max(1, self.scrollable_content_region.width // cell)
         rows: list[Row] = []
         row: list[Part] = []
         used = 0
         for r in self._last:
             parts = self._parts(r)
             length = sum(len(text) for text, _ in parts)
-            cells = min(room, length // CELL + 1)
+            cells = min(room, (length + cell - 1) // cell)
             if used + cells > room:
                 rows.append(row)
                 row, used = [], 0
-            row = [*row, *parts, (" " * max(0, cells * CELL - length), "")]
+            row = [*row, *parts, (" " * max(0, cells * cell - length), "")]
             used += cells
         self.show([*rows, row] if row else rows)
 

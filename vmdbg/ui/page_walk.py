@@ -1,0 +1,37 @@
+"""The page walk of the address that matters now, level by level."""
+
+from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.walk import bits
+from vmdbg.ui.pane import Pane, Row
+
+
+class PageWalk(Pane):
+    def __init__(self):
+        super().__init__(
+            "Page walk", "paging", "From a linear address to memory (SDM vol. 3, 4.3): what faulted, else the next operand or instruction"
+        )
+
+    def update_from(self, s: Snapshot) -> None:
+        if s.running or s.walk is None:
+            return
+        w, digits = s.walk, 16 if s.bits == 64 else 8
+        self.border_title = f"Page walk: {w.linear:0{digits}x}, {s.walk_of}"
+        if w.root is None:
+            self.border_subtitle = ""
+            self.show([(("paging is off: linear is physical", "quiet"),)])
+            return
+        self.border_subtitle = f"cr3 {w.root:08x}"
+        rows: list[Row] = []
+        for level in w.levels:
+            rows.append(
+                (
+                    (f"{level.name:<5}", "strong"),
+                    (f"[{level.index:03x}] ", "quiet"),
+                    (f"{level.entry:0{digits}x} ", ""),
+                    ("" if level.present else "✗ ", "warning"),
+                    (bits(level.entry), "quiet" if level.present else "warning"),
+                )
+            )
+        end = f"physical {w.physical:0{digits}x}" if w.physical is not None else "no memory here: #PF"
+        rows.append((("→ ", "changed"), (end, "" if w.physical is not None else "warning")))
+        self.show(rows)
