@@ -1,21 +1,14 @@
-<<<<<<< Updated upstream
-"""Options of the test run, and what it leaves out: long forms run only where `-m` names them."""
+"""Options of the test run, the core it shares, and what it leaves out: long forms run only where `-m` names them."""
 
 import pytest
 
 LONG = pytest.StashKey[int]()
-=======
-"""Options of the test run, and the core that it shares."""
-
-import pytest
->>>>>>> Stashed changes
 
 
 def pytest_addoption(parser):
     parser.addoption("--update-goldens", action="store_true", help="write the golden texts anew instead of comparing with them")
 
 
-<<<<<<< Updated upstream
 def pytest_collection_modifyitems(config, items):
     """Leave out tests marked `slow`, unless the expression of `-m` speaks of them."""
     if "slow" in config.option.markexpr:
@@ -32,7 +25,8 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(
             f"{config.stash[LONG]} long forms were left out: pytest -m slow runs them, -m 'slow or not slow' everything"
         )
-=======
+
+
 def needs_core(item: pytest.Item) -> bool:
     return "threaded" in item.nodeid or item.get_closest_marker("tmux") is not None
 
@@ -50,4 +44,3 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if reporter is not None:
         reporter.write_line("building the core, once for all tests (a minute or two)", flush=True)
     core.build()
->>>>>>> Stashed changes
