@@ -31,15 +31,9 @@ class StubMachine:
         self._state = ctypes.create_string_buffer(Cpu.size)
         self.cpus = [Cpu(ctypes.addressof(self._state))]
         self.ram = np.zeros(memory, np.uint8)
-<<<<<<< Updated upstream
-        self.ports = Ports()
-        self.timers: list = []
-        self.memory_size, self.clock = memory, 0
-=======
         self.ports, self.device_memory = Map(), Map()
         self.timers: list = []
-        self.clock = 0
->>>>>>> Stashed changes
+        self.memory_size, self.clock = memory, 0
         self.position = 0
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()
