@@ -98,9 +98,7 @@ class I8042:
     def _status(self) -> int:
         s = self.state
         full = int(s["full"])
-        return (
-            (OBF if full else 0) | int(s["command"]) & SYSTEM | (A2 if s["last"] else 0) | UNLOCKED | (AUX if full == MOUSE else 0)
-        )
+        return (OBF if full else 0) | int(s["command"]) & SYSTEM | (A2 if s["last"] else 0) | UNLOCKED | (AUX if full == MOUSE else 0)
 
     def _read_data(self) -> int:
         s = self.state

@@ -1,8 +1,8 @@
 """The standard board: a PC with one function that builds it, and the wires between its devices.
 
-    IRQ n --+-- 8259s --- INTR --+-- LINT0 of every local APIC --- vCPU
-            |                    +-- I/O APIC input 0
-            +-- I/O APIC input n (IRQ 0: input 2) --- bus --- local APICs
+IRQ n --+-- 8259s --- INTR --+-- LINT0 of every local APIC --- vCPU
+        |                    +-- I/O APIC input 0
+        +-- I/O APIC input n (IRQ 0: input 2) --- bus --- local APICs
 """
 
 from collections.abc import Callable
