@@ -175,9 +175,6 @@ class Machine:
         self.shared.handlers = self._handlers.ctypes.data
         self._state = Memory(Cpu.size * cpus)
         self.cpus = [self._new_cpu(n) for n in range(cpus)]
-        if cpus > 1:
-            for cpu in self.cpus:
-                cpu.sharing = 1
         self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
 
     def _allocate(self, size: int) -> int:
@@ -267,11 +264,13 @@ class Machine:
             whole = min(left, SLICE)
             if due is not None:
                 whole = min(whole, due - self.clock)
-            if len(self.cpus) > 1:
+            sharing = sum(not int(c.activity) for c in self.cpus) > 1
+            cpu.sharing = int(sharing)
+            if sharing:
                 whole = min(whole, QUANTUM - int(cpu.turn_steps))
             stop, steps = self._run_cpu(cpu, whole, resume)
             left -= steps
-            cpu.turn_steps = int(cpu.turn_steps) + steps
+            cpu.turn_steps = int(cpu.turn_steps) + steps if sharing else 0  # alone, a turn does not end
             if stop is not None:
                 return stop
             resume = resume and not steps

@@ -38,7 +38,7 @@ MSRS = [
     Msr(0x017, "IA32_PLATFORM_ID",  "0", write="never"),
     Msr(0x01B, "IA32_APIC_BASE",    "cpu.apic_base", PAGE_BITS | 0xD00, write="set_apic_base", what="BSP 8, x2APIC 10, enable 11"),
     Msr(0x079, "IA32_BIOS_UPDT_TRIG", "0", write="ignored"),
-    Msr(0x08B, "IA32_BIOS_SIGN_ID", "0", write="ignored", what="no microcode update is loaded"),
+    Msr(0x08B, "IA32_BIOS_SIGN_ID", "0xF000000000", write="ignored", what="in bits 63:32: TSC deadlines work since B2h"),
     Msr(0x0FE, "IA32_MTRRCAP",      "0x508", write="never", what="8 variable ranges, fixed ranges, write combining"),
     Msr(0x174, "IA32_SYSENTER_CS",  "cpu.sysenter_cs", WORD32),
     Msr(0x175, "IA32_SYSENTER_ESP", "cpu.sysenter_esp", check="canonical"),

@@ -1,10 +1,14 @@
 """A bare PC: one machine, its first devices, and a guest that owns them."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from vmdbg.machine.board import acpi_tables, mp_table
+from vmdbg.machine.board.disk_image import DiskImage
+from vmdbg.machine.board.ide_cdrom import SECTOR, Cdrom
+from vmdbg.machine.board.ide_disk import Disk
 from vmdbg.machine.board.pc import Pc
-from vmdbg.monitor.guest import Guest
+from vmdbg.monitor.guest import Guest, GuestError
 from vmdbg.monitor.start import start
 
 LOG_SIZE = 1 << 20  # bytes of output that are kept for the views
@@ -24,7 +28,7 @@ class Bare:
         self.guest = guest
         self.log = bytearray()
         self.serial = serial
-        self.board = Pc(machine, self._say)
+        self.board = Pc(machine, self._say, drives=drives(guest), firmware=guest.rom is not None)
         self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
         guest.place(machine.ram)
@@ -45,3 +49,18 @@ class Bare:
         self.log.append(byte)
         if self.serial is not None:
             self.serial(byte)
+
+
+def drives(guest: Guest) -> tuple:
+    """Disks from the first channel's master on; the CD-ROM is the second channel's master, or slave behind a third disk."""
+    found: list = [None] * 4
+    try:
+        for n, name in enumerate(guest.disks):
+            found[n] = Disk(DiskImage(Path(name)))
+        if guest.cdrom is not None:
+            found[3 if found[2] else 2] = Cdrom(DiskImage(Path(guest.cdrom), SECTOR))
+    except OSError as e:
+        raise GuestError(f"{e.filename}: {e.strerror.lower() if e.strerror else e}") from None
+    except ValueError as e:
+        raise GuestError(str(e)) from None
+    return tuple(found)

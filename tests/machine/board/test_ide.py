@@ -108,9 +108,9 @@ def test_multiple(channel):
     assert channel.read(STATUS, 1) & 1
     command(channel, 0xC6, 0, 4)
     command(channel, 0xC4, 0, 6)
-    assert [b for b in words(channel, 1024, 2)[::512]] == [0, 1, 2, 3]
+    assert list(words(channel, 1024, 2)[::512]) == [0, 1, 2, 3]
     assert channel.levels[-1]
-    assert [b for b in words(channel, 512, 2)[::512]] == [4, 5]
+    assert list(words(channel, 512, 2)[::512]) == [4, 5]
     assert channel.read(STATUS, 1) == 0x50
 
 

@@ -8,41 +8,47 @@ IRQ n --+-- 8259s --- INTR --+-- LINT0 of every local APIC --- vCPU
 from collections.abc import Callable
 
 from vmdbg.machine.board import pins
-from vmdbg.machine.board.acpi import PM1_EVENT, Acpi
 from vmdbg.machine.board.apic_bus import ApicBus
+from vmdbg.machine.board.chipset import Chipset
 from vmdbg.machine.board.debug_port import DebugPort
 from vmdbg.machine.board.exit_port import ExitPort
 from vmdbg.machine.board.i8042 import I8042
 from vmdbg.machine.board.ioapic import Ioapic
-from vmdbg.machine.board.isa_bridge import isa_bridge, power_management
 from vmdbg.machine.board.lapic import Lapic
-from vmdbg.machine.board.pci import ADDRESS, DATA, PciBus, host_bridge
-from vmdbg.machine.board.pci import PORTS as PCI_PORTS
 from vmdbg.machine.board.pic import Pic
 from vmdbg.machine.board.pit import Pit, Port61
 from vmdbg.machine.board.port92 import Port92
 from vmdbg.machine.board.post_port import PostPort
-from vmdbg.machine.board.reset_ports import RESET_PORT, ResetControl
 from vmdbg.machine.board.rtc import Rtc
 from vmdbg.machine.board.uart import Uart
 from vmdbg.machine.board.vga_text import FIRST_PORT, PORTS, VgaText
 
 LAPIC_BASE, IOAPIC_BASE, PAGE = 0xFEE00000, 0xFEC00000, 0x1000
-TIMER, KEYBOARD, COM1, CLOCK, ACPI, MOUSE = 0, 1, 4, 8, 9, 12  # IRQs
+TIMER, KEYBOARD, COM1, CLOCK, MOUSE = 0, 1, 4, 8, 12  # IRQs
 
 
 class Pc:
     """The devices of a board, by name.
 
     `say(byte)` gets what leaves COM1 and the debug ports; `start` is the time of day at clock 0, in seconds since 1970, UTC;
-    `end(status)` is called when the guest powers off, resets the machine (both 0) or writes its exit status.
+    `end(status)` is called when the guest powers off, resets the machine (both 0) or writes its exit status; `drives` and
+    `firmware` are the chipset's.
     """
 
-    def __init__(self, machine, say: Callable[[int], object], start: int = 0, end: Callable[[int], None] | None = None):
+    def __init__(
+        self,
+        machine,
+        say: Callable[[int], object],
+        start: int = 0,
+        end: Callable[[int], None] | None = None,
+        drives: tuple = (None, None, None, None),
+        firmware: bool = False,
+    ):
         self.machine = machine
         self.say = say
         self.start = start
         self.end = end or leave
+        self.drives, self.firmware = drives, firmware
         self.apic_pages: set[int] = set()
         build(self)
 
@@ -117,7 +123,7 @@ def build(pc: Pc) -> None:
     make_timers(pc)  # what happens by itself
     make_keyboard(pc)  # and the A20 gate, and the reset line
     make_console(pc)  # serial port, screen, debug ports
-    make_chipset(pc)  # PCI, ACPI
+    make_chipset(pc)  # PCI, disks, ACPI, fw_cfg, the reset port
     make_exits(pc)  # how guests end the run
 
 
@@ -192,21 +198,13 @@ def make_console(pc: Pc) -> None:
 
 
 def make_chipset(pc: Pc) -> None:
-    machine = pc.machine
-    pc.acpi = Acpi(pc.clock, lambda: pc.end(0), pc.irq(ACPI))
-    pc.pci = PciBus()
-    pc.pci.plug(0, 0, host_bridge())
-    pc.pci.plug(1, 0, isa_bridge())
-    pc.pci.plug(1, 3, power_management(machine.ports, pc.acpi, PM1_EVENT))
-    machine.ports.attach(ADDRESS, PCI_PORTS, pc.pci.address)
-    machine.ports.attach(DATA, PCI_PORTS, pc.pci.data)
-    machine.timers.append(pc.acpi)
+    pc.chipset = Chipset(pc.machine, pc.irq, lambda: pc.end(0), pc.reset, pc.drives, pc.firmware)
+    pc.acpi, pc.pci = pc.chipset.acpi, pc.chipset.pci
 
 
 def make_exits(pc: Pc) -> None:
     ports = pc.machine.ports
     ports.attach(0xF4, 4, ExitPort(pc.end))
-    ports.attach(RESET_PORT, 1, ResetControl(pc.reset))
 
 
 def leave(status: int) -> None:
