@@ -93,6 +93,11 @@ def test_intr_is_told_once():
     assert levels == [True, False, True, False]
 
 
+def test_nothing_before_icw1():
+    assert run("+1 21=00 intr") == [0]
+    assert run("+1 20=11 21=20 21=04 21=01 intr -1 +1 ack") == [0, 0x21]
+
+
 def test_words_reach_both_ports():
     p = Pic()
     p.chip(0).write(0, 2, 0x2011)

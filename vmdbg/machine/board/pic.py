@@ -19,7 +19,7 @@ CHIP = np.dtype(
         ("base", "u1"),  # vector of IR0
         ("icw3", "u1"),
         ("lowest", "u1"),  # input of lowest priority: 7 unless rotated
-        ("step", "u1"),  # 2-4: which ICW comes next; 0: none
+        ("step", "u1"),  # 2-4: which ICW comes next; 0: none; 1: no ICW1 yet, and no requests
         ("icw4", "u1"),  # 1: an ICW4 will follow
         ("single", "u1"),
         ("auto_eoi", "u1"),
@@ -41,7 +41,7 @@ class Pic:
     def __init__(self, line: Callable[[bool], None] = lambda level: None):
         self.line = line
         self.state = np.zeros((), PIC)
-        self.state["chips"]["lowest"] = 7
+        self.state["chips"]["lowest"], self.state["chips"]["step"] = 7, 1
         self.state["chips"]["icw3"] = 1 << CASCADE, CASCADE
 
     def irq(self, n: int) -> Callable[[bool], None]:
@@ -160,7 +160,7 @@ class Pic:
             self._ocw3(chip, value)
         elif port == 0:
             self._ocw2(chip, value)
-        elif chip["step"]:
+        elif chip["step"] > 1:
             self._icw(chip, value)
         else:
             chip["imr"] = value

@@ -59,7 +59,8 @@ class Pit:
         s["counters"]["gate"] = 1, 1, 0
         s["counters"]["access"], s["counters"]["mode"], s["counters"]["paused"] = 3, 3, -1
         s["counters"]["count"] = 0x10000
-        s["due"] = NEVER
+        s["due"], s["output"] = NEVER, 1  # the outputs are high until somebody programs them
+        line(True)
 
     # ---- what the machine asks
 
