@@ -126,6 +126,12 @@ def suit(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> np
             states["gpr"][half, instance.rm_register] = _near_code(rng, count)[half]
     if sem == "ret":
         plant(states, states["gpr"][:, RSP], _words(_near_code(rng, count)), half)
+    if sem in ("lar", "lsl", "verr", "verw"):
+        selectors = rng.integers(0, 0x40, count).astype(np.uint64)
+        if instance.places:
+            plant(states, effective(instance.places[0], states, instance.bits), _words(selectors)[:, :2], half)
+        elif instance.rm_register not in (None, RSP):
+            states["gpr"][half, instance.rm_register] = selectors[half]
     _images(instance, states, rng)
     if instance.bits != 64:
         states["gpr"] &= np.uint64(0xFFFFFFFF)

@@ -103,6 +103,18 @@ def _other_components(instance, states):
     return (states["gpr"][:, RDX] & np.uint64(0xFFFFFFFF) | states["gpr"][:, RAX] & np.uint64(0xFFFFFFFC)) != 0
 
 
+def _selector_of_host(instance, states):
+    """The selector, in a register or in memory, names one of descriptors 7 to 15 of the GDT."""
+    if instance.rm_register is not None:
+        selector = states["gpr"][:, instance.rm_register].astype(np.uint16)
+    else:
+        selector = np.zeros(len(states), np.uint16)
+        if instance.places:
+            rows, data = peek(states, effective(instance.places[0], states, instance.bits), 2)
+            selector[rows] = data.copy().view("<u2")[:, 0]
+    return (selector & 0xFFFC >= 7 * 8) & (selector <= 0x7F) & (selector & 4 == 0)
+
+
 def _constant(test):
     return lambda instance, states: np.full(len(states), test(instance))
 
@@ -116,6 +128,7 @@ CONDITIONS = {
     "unaligned": _unaligned,
     "x87_unmasked": _unmasked,
     "other_components": _other_components,
+    "selector_of_host": _selector_of_host,
     "prefetch_opcode": _constant(lambda i: "0F 0D" in i.form.row.opcode),
     "rex_r": _constant(lambda i: (i.register or 0) >= 8),
     "size_32": _constant(lambda i: i.form.osize == 32),

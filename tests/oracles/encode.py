@@ -216,7 +216,7 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     rex = wide << 3 | (dice.below(8) if dice.chance(0.5) else 0)
     if demanded(form, key.KEY_REXB, 1) == 0:
         rex &= ~1
-    plain_rex = bits == 64 and (rex or dice.chance(0.2))
+    plain_rex = bool(bits == 64 and (rex or dice.chance(0.2)))
     if bits != 64:
         rex = 0
     opcode = e.opcode + (dice.below(8) if e.span == 8 else 0)

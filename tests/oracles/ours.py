@@ -47,6 +47,9 @@ SELECTORS = (0x2B, 0x33, 0x2B, 0x2B, 0x2B, 0x2B)  # Linux's
 CODE32 = 0x23
 KEPT = range(32)  # vectors that stop the run before delivery
 WHOLE = 1 << 22  # more than any repeated string instruction needs to reach the end of the mapped pages
+# Linux's descriptors 1 to 6 (arch/x86/kernel/cpu/common.c: gdt_page), which LAR, LSL, VERR and VERW ask for; the rest is empty.
+GDT, GDT_LIMIT = WINDOW + 0x100000, 0x7F
+DESCRIPTORS = (0, 0x00CF9B000000FFFF, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0x00CFFB000000FFFF, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF)
 STRINGS = [bytes([n]) for n in (*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0))]  # opcodes that REP repeats
 
 ARCHITECTURAL = Cpu.fields["architectural_end"][0]
@@ -129,12 +132,14 @@ class Ours:
             (WINDOW, WINDOW_SIZE, 4, PRESENT | WRITE | USER | NO_EXECUTE),
             (READ_ONLY, READ_ONLY_SIZE, 4, PRESENT | USER | NO_EXECUTE),
             (CODE, CODE_SIZE, 5, PRESENT | USER),
+            (GDT, PAGE, 4, PRESENT | NO_EXECUTE),
         )
         for first, size, table, rights in pages:
             for address in range(first, first + size, PAGE):
                 entries[table, address >> 12 & 511] = address | rights
         ram[READ_ONLY : READ_ONLY + READ_ONLY_SIZE] = READ_ONLY_IMAGE
         ram[CODE : CODE + CODE_SIZE] = INT3
+        ram[GDT : GDT + 8 * len(DESCRIPTORS)] = np.array(DESCRIPTORS, "<u8").view(np.uint8)
 
     def _template(self, bits: int) -> np.ndarray:
         """The architectural half of a vCPU at CPL 3 in 64-bit or compatibility mode."""
@@ -146,7 +151,7 @@ class Ours:
         cpu.seg_attr[CS] = FLAT_CODE64 if bits == 64 else FLAT_CODE32
         cpu.seg_attr[LDTR], cpu.seg_limit[LDTR] = UNUSABLE, 0
         cpu.seg_attr[TR], cpu.seg_limit[TR] = BUSY_TSS, 0x66  # too short for a permission bitmap: no port is allowed
-        cpu.idtr_limit = cpu.gdtr_limit = 0  # no gate is open to CPL 3
+        cpu.idtr_limit, cpu.gdtr_base, cpu.gdtr_limit = 0, GDT, GDT_LIMIT  # no gate is open to CPL 3
         refresh_mode(cpu)
         return self.machine.cpu_states[0].view(IMAGE).copy()
 
