@@ -16,3 +16,8 @@ def about(name: str) -> str:
     """The first sentence of a shipped guest's README: what it is."""
     lines = (shipped()[name].parent / "README.md").read_text(encoding="utf-8").splitlines()
     return next(line for line in lines if line and not line.startswith("#"))
+
+
+def workloads() -> dict[str, Path]:
+    """The workloads of `vmdbg bench`: name -> image."""
+    return {name: Path(__file__).parent / "bench" / f"{name}.bin" for name in ("alu", "memory", "fib", "sys")}

@@ -16,7 +16,7 @@ _LAZY = dict(
 
 def __getattr__(name):
     if name == "decode_all":
-        return import_module("isa.instruction").records
+        return import_module("isa.records").records
     if name in _LAZY and name != "cpuid":
         return getattr(import_module(f"isa.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'isa' has no attribute {name!r}")

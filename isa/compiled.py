@@ -8,10 +8,10 @@ import llvmlite.binding as llvm
 
 import isa.decoder
 from isa.decoding import Decoded, DecodeTables
-from isa.instruction import install, installed
 from isa.lang import emit
 from isa.lang.lower import STRUCT, WORD, declare
 from isa.lang.word import U64
+from isa.records import install, installed
 
 _engines = []  # keep the code alive
 
@@ -28,7 +28,7 @@ define i64 @decode_section(ptr %tables, i64 %code, i64 %size, i64 %bits, i64 %ip
 
 
 def compile_decoder() -> None:
-    """Compile the decoder and use it from now on (isa.instruction); does nothing if that was done already."""
+    """Compile the decoder and use it from now on (isa.records); does nothing if that was done already."""
     if installed():
         return
     declare(DecodeTables, Decoded)

@@ -11,6 +11,7 @@ from importlib import import_module
 
 from isa import cpuid
 from isa.encoding import Encoding, parse
+from isa.kept import kept
 from isa.row import Row, expand
 
 FAMILIES = "integer system x87 mmx sse sse4 bmi vmx_svm avx avx2 avx_later amx avx512_masks avx512 avx512_fp16".split()
@@ -243,4 +244,4 @@ def _load():
     return rows, encodings, forms, cells
 
 
-ROWS, ENCODINGS, FORMS, VARIANTS = _load()
+ROWS, ENCODINGS, FORMS, VARIANTS = kept("forms", _load)

@@ -1,27 +1,10 @@
-"""Decoding from Python: one instruction as an object, a whole section as a record array."""
+"""Decoding from Python: one instruction as an object."""
 
-import ctypes
-
-import numpy as np
-
-from isa import decoder, text
-from isa.decoding import RECORD, TABLES, UNIT, Decoded
+from isa import text
+from isa.decoding import RECORD, Decoded
 from isa.forms import FORMS, Form
-from isa.lang.word import U64
+from isa.records import records
 from isa.row import Row
-
-_native = None  # decode_section as machine code, when somebody installed it
-
-
-def install(address: int) -> None:
-    """Use compiled code of `decode_section` (a C function of seven 64-bit words returning one) at this address from now on."""
-    global _native
-    _native = ctypes.CFUNCTYPE(ctypes.c_uint64, *[ctypes.c_uint64] * 7)(address)
-
-
-def installed() -> bool:
-    """Whether decoding is compiled."""
-    return _native is not None
 
 
 class Instruction:
@@ -98,30 +81,6 @@ class Instruction:
         return f"<{self.ip:#x}: {self}>"
 
 
-def records(code, *, bits: int, ip: int = 0, room: int | None = None) -> np.ndarray:
-    """The instructions of `code` in a row, as an array of RECORD; a byte that starts none has `reason` set and length 1."""
-    data = np.frombuffer(code, np.uint8)
-    if bits not in (16, 32, 64):
-        raise ValueError(f"bits is 16, 32 or 64, not {bits}")
-    if not len(data):
-        return np.zeros(0, RECORD)
-    out = np.empty(len(data) if room is None else room, RECORD)
-    args = (TABLES.pointer.address, data.ctypes.data, len(data), bits, ip, out.ctypes.data, len(out))
-    if _native is not None:
-        n = _native(*(int(a) & 0xFFFFFFFFFFFFFFFF for a in args))
-    else:
-        n = decoder.decode_section(TABLES.pointer, *(U64(int(a)) for a in args[1:]))
-    return out[: int(n)]
-
-
-def decode_many(codes: list[bytes], *, bits: int, ip: int = 0) -> np.ndarray:
-    """One record for each of many byte strings, each decoded by itself at `ip`; `reason` is set where there is no instruction."""
-    out = np.zeros(len(codes), RECORD)
-    for n, code in enumerate(codes):
-        out[n] = records(code[:15], bits=bits, ip=ip, room=1)[0]
-    return out
-
-
 def decode(code: bytes, *, bits: int, ip: int = 0) -> Instruction | None:
     """The instruction at the start of `code`, or None if there is none (`why` says why)."""
     found = records(code[:15], bits=bits, ip=ip, room=1)
@@ -136,4 +95,4 @@ def why(code: bytes, *, bits: int) -> int:
     return int(found[0]["reason"]) if len(found) else 3
 
 
-__all__ = ["UNIT", "Instruction", "decode", "install", "installed", "records", "why"]
+__all__ = ["Instruction", "decode", "why"]

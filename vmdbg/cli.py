@@ -284,18 +284,20 @@ def similar(mnemonic: str) -> str:
 
 
 @app.command
-def bench(*, json: bool = False) -> int:
+def bench(*, json: bool = False, build: bool = False) -> int:
     """Measure the engine: alu, memory, fib, sys, single steps, start; Bochs and QEMU too, where they are installed.
 
     Parameters
     ----------
     json
         Figures as JSON.
+    build
+        Measure also how long the core takes to build from nothing (a minute or more).
     """
     ensure_core()
     from importlib import import_module
 
-    return import_module("vmdbg.bench").main(json=json) or 0
+    return import_module("vmdbg.bench").main(json=json, build=build)
 
 
 @app.command

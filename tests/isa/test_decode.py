@@ -5,7 +5,8 @@ import pytest
 
 import isa
 from isa.decoding import TOO_LONG, TRUNCATED, UNDEFINED
-from isa.instruction import records, why
+from isa.instruction import why
+from isa.records import records
 
 CASES = [
     # bits, bytes, Intel, AT&T
@@ -109,18 +110,19 @@ def test_a_section_goes_on_behind_bytes_that_are_nothing():
 
 def test_compiled_and_plain_agree():
     """The decoder run as Python and as machine code fills the same records."""
-    from isa import compiled, instruction
+    from isa import compiled
+    from isa import records as many
 
     compiled.compile_decoder()
-    native = instruction._native
+    native = many._native
     data = np.random.default_rng(7).integers(0, 256, 400, dtype=np.uint8).tobytes()
     for bits in (16, 32, 64):
         fast = records(data, bits=bits, ip=0x1000).copy()
-        instruction._native = None
+        many._native = None
         try:
             slow = records(data, bits=bits, ip=0x1000).copy()
         finally:
-            instruction._native = native
+            many._native = native
         good = fast["reason"] == 0
         assert np.array_equal(fast["length"], slow["length"]) and np.array_equal(fast["reason"], slow["reason"])
         assert np.array_equal(fast[good], slow[good])

@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from isa.forms import ENCODINGS
-from isa.instruction import Instruction, decode_many, records
+from isa.instruction import Instruction
+from isa.records import decode_many, records
 from tests.oracles import decoder_rules
 
 DIFFERENCES = tomllib.loads((Path(__file__).parent / "decoder_differences.toml").read_text())["difference"]

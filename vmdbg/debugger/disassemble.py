@@ -4,7 +4,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from isa.instruction import Instruction, installed, records
+from isa.instruction import Instruction
+from isa.records import installed, records
 from vmdbg.debugger.symbols import read_symbols
 from vmdbg.monitor.guest import GuestError
 from vmdbg.monitor.load import read_image

@@ -35,6 +35,7 @@ DECODED_TABLES = STRUCT[isa.decoding.DecodeTables]
 # What Python may call: exported name -> (module, function, argument types)
 EXPORTS = {
     "vm_run": ("threaded", "run", (CPU,)),
+    "vm_go": ("threaded", "go", (CPU, U64T, U64T)),
     "vm_steps": ("threaded", "steps", (CPU, U64T)),
     "vm_drop_all": ("blocks", "drop_all", (CPU,)),
     "vm_drop_page": ("code_pages", "drop_page", (CPU, U64T)),

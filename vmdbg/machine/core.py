@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import fcntl
 import hashlib
-import importlib.metadata
 import json
 import os
 import pickle
@@ -19,12 +18,13 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import llvmlite.binding as llvm
-import platformdirs
 
-from isa import instruction
+from isa import records
+from isa.kept import directory
 
 MACHINE = Path(__file__).parent
 ISA = MACHINE.parent.parent / "isa"
@@ -49,21 +49,17 @@ def sources() -> list[Path]:
 @cache
 def digest() -> str:
     """What the core depends on, as 16 hexadecimal digits."""
-    versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
+    packages = [Path(find_spec(name).origin).parent for name in ("numba", "llvmlite")]  # found, not imported: that takes longer
+    versions = [(package / "_version.py").read_bytes() for package in packages]
     h = hashlib.sha256(repr((sys.version_info[:2], versions, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten())).encode())
     for path in sources():
         h.update(path.name.encode() + path.read_bytes())
     return h.hexdigest()[:16]
 
 
-def cache_directory() -> Path:
-    """Where cores are kept."""
-    return Path(os.environ.get("VMDBG_CACHE") or platformdirs.user_cache_dir("vmdbg"))
-
-
 def path() -> Path:
     """Where the core of these sources on this host lies, or will lie."""
-    return cache_directory() / f"core-{digest()}"
+    return directory() / f"core-{digest()}"
 
 
 def build(progress: Progress = lambda done, total, text: None) -> Path:
@@ -144,7 +140,7 @@ class Worker:
 
     def __init__(self, number: int, target: Path):
         self.target, self.facts = target, {}
-        command = [sys.executable, "-m", "vmdbg.machine.build", str(number), str(PARTS), str(target)]
+        command = [sys.executable, "-P", "-m", "vmdbg.machine.build", str(number), str(PARTS), str(target)]
         environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ISA.parent), os.environ.get("PYTHONPATH", "")]))
         self.errors = tempfile.TemporaryFile()
         self.process = subprocess.Popen(
@@ -191,7 +187,7 @@ class Core:
         builder = llvm.JITLibraryBuilder()
         for code in data["objects"]:
             builder.add_object_img(code)
-        names = ["vm_run", "vm_steps", "vm_drop_all", "vm_drop_page", "vm_flush", "vm_decode_section"]
+        names = ["vm_run", "vm_go", "vm_steps", "vm_drop_all", "vm_drop_page", "vm_flush", "vm_decode_section"]
         tables = [f"handlers{number}" for number in range(len(data["objects"]))]
         for name in names + tables:
             builder.export_symbol(name)
@@ -200,6 +196,7 @@ class Core:
         self.calls = data["calls"]
         u64, pointer = ctypes.c_uint64, ctypes.c_uint64
         self.run = ctypes.CFUNCTYPE(u64, pointer)(self.library["vm_run"])
+        self.go = ctypes.CFUNCTYPE(u64, pointer, u64, u64)(self.library["vm_go"])
         self.steps = ctypes.CFUNCTYPE(u64, pointer, u64)(self.library["vm_steps"])
         self.drop_all = ctypes.CFUNCTYPE(u64, pointer)(self.library["vm_drop_all"])
         self.drop_page = ctypes.CFUNCTYPE(u64, pointer, u64)(self.library["vm_drop_page"])
@@ -231,5 +228,5 @@ def load(progress: Progress = lambda done, total, text: None) -> Core:
         except (EOFError, pickle.UnpicklingError, KeyError):  # damaged: a disk that was full, a host that stopped
             file.unlink()
             _loaded = Core(build(progress))
-        instruction.install(_loaded.decode_section)
+        records.install(_loaded.decode_section)
     return _loaded

@@ -7,12 +7,18 @@ and SEGMENTED (everything else).
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from isa.forms import FORMS, Form, Operand
+from isa.kept import kept
 from isa.row import CPL0
+
+if TYPE_CHECKING:
+    from isa.forms import Form, Operand
 
 SEGMENTED, FLAT = 0, 1
 SHAPES = 2
@@ -81,7 +87,7 @@ class Kind:
         return self.sem in DIRECT or self.sem in INDIRECT or self.sem in ENDING
 
 
-def place_of(operand: Operand) -> PlaceSpec | None:
+def place_of(operand: "Operand") -> PlaceSpec | None:
     """The place of an operand; None for operands that a meaning is not handed (strings)."""
     reads, writes = "r" in operand.access, "w" in operand.access
     kind, bits = operand.kind, operand.bits
@@ -128,7 +134,7 @@ X87_CONTROL = frozenset("fnstcw fnstsw fnstenv fnsave".split())
 PROTECTED, PROTECTED_UMIP = frozenset("lldt ltr lar lsl verr verw arpl arpl_memory".split()), frozenset("sldt str_".split())
 
 
-def unit_of(form: Form) -> str:
+def unit_of(form: "Form") -> str:
     """The execution units whose availability is checked first, so that #UD, #NM and #MF come before #PF; see Kind.unit.
 
     CVTPI2PS and CVTPI2PD from memory touch no MMX register and make no transition.
@@ -155,7 +161,7 @@ def unit_of(form: Form) -> str:
     return ""
 
 
-def kind_of(form: Form, shape: int) -> Kind:
+def kind_of(form: "Form", shape: int) -> Kind:
     """The kind of a form; the shape counts only if it has a memory operand."""
     places, has_memory, string_bits = [], False, 0
     unit = unit_of(form)
@@ -190,8 +196,10 @@ def kind_of(form: Form, shape: int) -> Kind:
     )
 
 
-def all_kinds(forms: list[Form] = FORMS) -> tuple[list[Kind], np.ndarray]:
-    """(kinds, number of the kind of [form, shape] as uint16)."""
+def all_kinds(forms: "Sequence[Form] | None" = None) -> tuple[list[Kind], np.ndarray]:
+    """(kinds, number of the kind of [form, shape] as uint16), of all forms."""
+    if forms is None:
+        from isa.forms import FORMS as forms  # here, because a run needs no more than `Tables`
     numbers: dict[Kind, int] = {}
     table = np.zeros((len(forms), SHAPES), np.uint16)
     for n, form in enumerate(forms):
@@ -204,15 +212,35 @@ def all_kinds(forms: list[Form] = FORMS) -> tuple[list[Kind], np.ndarray]:
 NOT_A_REGISTER, GPR_OFFSET, PLAIN_NUMBER = 0, 1, 2
 
 
-def operand_table(forms: list[Form] = FORMS) -> np.ndarray:
+def operand_table(forms: "Sequence[Form]") -> np.ndarray:
     """For each form, how the decoded register number of its first three operands becomes u.r0 .. u.r2 (uint8[n, 4])."""
     table = np.zeros((len(forms), 4), np.uint8)
     for n, form in enumerate(forms):
-        k = 0
         for i, operand in enumerate(form.operands[:3]):
             if operand.kind == "reg":
                 table[n, i] = GPR_OFFSET
             elif operand.kind in NUMBERED or operand.kind in ("xmm", "mm"):
                 table[n, i] = PLAIN_NUMBER
-            k += 1
     return table
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What translation needs to know of forms and kinds."""
+
+    kinds: np.ndarray  # number of the kind of [form, shape], uint16
+    operands: np.ndarray  # of operand_table
+    ends: np.ndarray  # for each kind: does it end a block, uint8
+
+
+def _make() -> Tables:
+    from isa.forms import FORMS
+
+    kinds, table = all_kinds(FORMS)
+    return Tables(table, operand_table(FORMS), np.array([k.ends for k in kinds], np.uint8))
+
+
+@cache
+def tables() -> Tables:
+    """The tables of this version of the rows."""
+    return kept("kinds", _make, __file__)

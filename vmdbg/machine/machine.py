@@ -14,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from isa.decoding import TABLES
+from isa.decode_tables import TABLES
 from isa.lang.word import U64
 from vmdbg.machine import answers, blocks, code_pages, kinds, threaded, tlb
 from vmdbg.machine.paging import linear_to_physical_debug
@@ -73,7 +73,11 @@ class Stop:
 
 
 class Timer(Protocol):
-    """A device that does something by itself at a time; times are virtual nanoseconds."""
+    """A device that does something by itself at a time; times are virtual nanoseconds.
+
+    A deadline changes when the guest reaches a device, in `advance`, or with an interrupt line; whoever else changes one
+    says so by Machine.devices_changed.
+    """
 
     def deadline(self) -> int | None: ...
 
@@ -94,16 +98,15 @@ class Apic(Protocol):
     def write_msr(self, number: int, value: int) -> bool: ...
 
 
+SPENT = Stop("budget")
+FOREVER = 1 << 64
+
+
 class Leave(Exception):
     """A device ends the run: the guest asked for it."""
 
     def __init__(self, code: int):
         self.code = code
-
-
-def steps_of(cpu: Cpu) -> int:
-    """Steps of one vCPU so far."""
-    return int(cpu.instructions) + int(cpu.events)
 
 
 class Map:
@@ -171,11 +174,16 @@ class Machine:
             self._core = core.load(progress) if progress else core.load()
             self._handlers = np.array(self._core.handlers, np.uint64)
         else:
-            self._handlers = np.arange(len(kinds.all_kinds()[0]) + 2, dtype=np.uint64)
+            self._handlers = np.arange(len(kinds.tables().ends) + 2, dtype=np.uint64)
         self.shared.handlers = self._handlers.ctypes.data
         self._state = Memory(Cpu.size * cpus)
         self.cpus = [self._new_cpu(n) for n in range(cpus)]
         self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
+        self._lone = self._core.go if self._core is not None and cpus == 1 else None
+        places = [int(cpu.address) + Cpu.fields[name][0] for cpu in self.cpus for name in ("instructions", "events")]
+        self._quiet = 0  # no device wants anything before this clock; 0: not known
+        self._clock = ctypes.c_uint64.from_address(int(self.cpus[0].address) + Cpu.fields["clock"][0])
+        self._counted = [ctypes.c_uint64.from_address(at) for at in places]
 
     def _allocate(self, size: int) -> int:
         memory = Memory(size)
@@ -194,10 +202,8 @@ class Machine:
         shared.page_head, shared.hash = self._page_head, self._allocate(4 * code_pages.CHAINS)
         shared.blocks, shared.block_count, shared.block_limit = self._allocate(BLOCKS * Block.size), 1, BLOCKS
         shared.uops, shared.uop_count, shared.uop_limit = self._allocate(UOPS * Uop.size), 0, UOPS
-        names, table = kinds.all_kinds()
-        shared.kinds = self._keep_array(table)
-        shared.operands = self._keep_array(kinds.operand_table())
-        shared.ends = self._keep_array(np.array([k.ends for k in names], np.uint8))
+        tables = kinds.tables()
+        shared.kinds, shared.operands, shared.ends = map(self._keep_array, (tables.kinds, tables.operands, tables.ends))
         shared.decoder = int(TABLES.pointer.address)
         shared.buffer = self._allocate(256)
         self._missing, self._scratch = Uop(self._allocate(Uop.size)), self._allocate((blocks.LONGEST + 2) * Uop.size)
@@ -227,48 +233,57 @@ class Machine:
     @property
     def position(self) -> int:
         """Steps so far on all vCPUs: instructions, REP iterations, delivered events."""
-        return sum(steps_of(c) for c in self.cpus)
+        return sum([count.value for count in self._counted])
 
     @property
     def clock(self) -> int:
         """Virtual nanoseconds: one a step, plus what idling skips (contract.md section 5)."""
         return int(self.cpus[0].clock)
 
-    def _enter(self, cpu: Cpu, budget: int, resume: bool) -> tuple[int, int]:
-        """(status, steps) of one entry of the engine."""
-        cpu.budget = cpu.slice = budget
-        in_flight = int(cpu.latched) or int(cpu.mmio_count)
-        cpu.resume = int(resume or bool(in_flight))
-        events = int(cpu.events)
-        status = int(self._core.run(int(cpu.address)) if self._core else threaded.run(cpu))
-        steps = budget - int(cpu.budget)
-        cpu.instructions = int(cpu.instructions) + steps - (int(cpu.events) - events)
-        clock = int(cpu.clock) + steps
-        for c in self.cpus:
-            c.clock = clock
-        return status, steps
+    def _enter(self, cpu: Cpu, budget: int, resume: bool) -> int:
+        """steps << 8 | status of one entry of the engine."""
+        if self._core is None:
+            entered = int(threaded.go(cpu, U64(budget), U64(resume)))
+        else:
+            entered = self._core.go(int(cpu.address), budget, resume)
+        if len(self.cpus) > 1:
+            clock = int(cpu.clock)
+            for c in self.cpus:
+                c.clock = clock
+        return entered
 
     def run(self, budget: int, resume: bool = True) -> Stop:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
-        left, skips = budget, 0
+        left, skips, entered = budget, 0, None
+        if self._lone is not None and 0 < budget <= SLICE and self._clock.value + budget <= self._quiet:  # as single steps do
+            entered = self._lone(self._state.address, budget, resume)
+            if entered == budget << 8 | threaded.BUDGET:
+                return SPENT
+            if entered == threaded.BUDGET:  # it waits
+                entered = None
         while left > 0:
-            due = self._wake_and_fire()
-            cpu = self._whose_turn()
-            if cpu is None:
-                skips += 1
-                if due is None or skips > SKIPS or not self._listening():
-                    return self._all_halted()
-                self._skip_to(due)
-                continue
-            skips = 0
-            whole = min(left, SLICE)
-            if due is not None:
-                whole = min(whole, due - self.clock)
-            sharing = sum(not int(c.activity) for c in self.cpus) > 1
-            cpu.sharing = int(sharing)
-            if sharing:
-                whole = min(whole, QUANTUM - int(cpu.turn_steps))
-            stop, steps = self._run_cpu(cpu, whole, resume)
+            if entered is None:
+                due = self._wake_and_fire()
+                self._quiet = FOREVER if due is None else due
+                cpu = self._whose_turn()
+                if cpu is None:
+                    skips += 1
+                    if due is None or skips > SKIPS or not self._listening():
+                        return self._all_halted()
+                    self._skip_to(due)
+                    continue
+                skips = 0
+                whole = min(left, SLICE)
+                if due is not None:
+                    whole = min(whole, due - self.clock)
+                sharing = sum(not int(c.activity) for c in self.cpus) > 1
+                cpu.sharing = int(sharing)
+                if sharing:
+                    whole = min(whole, QUANTUM - int(cpu.turn_steps))
+            else:
+                cpu, whole, sharing = self.cpus[0], left, False
+            stop, steps = self._run_cpu(cpu, whole, resume, entered)
+            entered = None
             left -= steps
             cpu.turn_steps = int(cpu.turn_steps) + steps if sharing else 0  # alone, a turn does not end
             if stop is not None:
@@ -319,11 +334,15 @@ class Machine:
             return Stop("idle", int(self._current().index))
         return Stop("halt", int(self._current().index))
 
-    def _run_cpu(self, cpu: Cpu, budget: int, resume: bool) -> tuple[Stop | None, int]:
-        """Run one vCPU until its budget is spent, it halts or something stops the run: (stop, steps)."""
+    def _run_cpu(self, cpu: Cpu, budget: int, resume: bool, entered: int | None) -> tuple[Stop | None, int]:
+        """Run one vCPU, whose first entry of the engine gave `entered`, until its budget is spent, it halts or
+        something stops the run: (stop, steps).
+        """
         left, n = budget, int(cpu.index)
         while left > 0 or int(cpu.slow):  # the last instruction's write-back belongs to it
-            status, steps = self._enter(cpu, left, resume)
+            if entered is None:
+                entered = self._enter(cpu, left, resume)
+            status, steps, entered = entered & 0xFF, entered >> 8, None
             left -= steps
             resume = resume and not steps
             if status == threaded.BUDGET:
@@ -361,6 +380,7 @@ class Machine:
 
     def _answer(self, cpu: Cpu) -> Stop | None:
         """Do what an EXIT asks for; the instruction is then run again (or its write-back continued)."""
+        self._quiet = 0
         reason, port, width = int(cpu.reason), int(cpu.port), int(cpu.width)
         if reason == X_IN:
             cpu.latch[0] = self.ports.read(port, width)
@@ -389,7 +409,12 @@ class Machine:
 
         level: False; True; or the priority class of the request, 1-15, which waits until CR8 is below it.
         """
+        self._quiet = 0
         self.cpus[cpu].intr = 16 if level is True else int(level)
+
+    def devices_changed(self) -> None:
+        """A device was changed from outside a run: its deadline is asked for again."""
+        self._quiet = 0
 
     def leave(self, code: int) -> None:
         """For devices: end the run with this exit code."""

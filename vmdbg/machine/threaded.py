@@ -439,6 +439,23 @@ def run(cpu):
         cpu.let_pass = U64(0)
 
 
+def go(cpu, budget, resume):
+    """One entry of the engine from Python: at most `budget` steps (below 2**32), accounted for.  Returns steps << 8 | status.
+
+    A vCPU that waits makes no step: the status is BUDGET.
+    """
+    if cpu.activity != 0:
+        return U64(BUDGET)
+    cpu.budget, cpu.slice = budget, budget
+    cpu.resume = U64(resume != 0 or in_flight(cpu))
+    events = cpu.events
+    status = run(cpu)
+    done = budget - cpu.budget
+    cpu.instructions = cpu.instructions + done - (cpu.events - events)
+    cpu.clock = cpu.clock + done
+    return (done << 8) | status
+
+
 def steps(cpu, n):
     """n runs of one step each, as a native tracer would do; returns the status that ended them."""
     status = U64(BUDGET)

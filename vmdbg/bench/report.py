@@ -1,0 +1,60 @@
+"""The figures of a bench as a table."""
+
+from rich.console import Console
+from rich.table import Table
+
+TITLES = dict(vmdbg="vmdbg", qemu="QEMU TCG", qemu_icount="QEMU -icount", bochs="Bochs")
+MILLION = 1_000_000
+
+
+class Progress:
+    """Says on standard error what is being measured, where a terminal shows it."""
+
+    def __init__(self):
+        self.console = Console(stderr=True)
+        self.status = None
+
+    def __call__(self, text: str) -> None:
+        if not self.console.is_terminal:
+            return
+        if self.status is None:
+            self.status = self.console.status(text)
+            self.status.start()
+        self.status.update(text)
+        if not text:
+            self.status.stop()
+            self.status = None
+
+
+def show(figures: dict) -> None:
+    """Print the figures."""
+    console = Console()
+    names = list(TITLES)
+    table = Table(title="Million guest instructions per second of user CPU time", title_justify="left")
+    table.add_column("workload")
+    table.add_column("instructions", justify="right")
+    for name in names:
+        table.add_column(TITLES[name], justify="right")
+    for name, w in figures["workloads"].items():
+        table.add_row(name, f"{w['instructions']:,}", *(cell(w, n) for n in names))
+    console.print(table)
+    console.print("In brackets: how many times as fast vmdbg is.")
+    for name, version in figures["emulators"].items():
+        console.print(f"{TITLES[name]}: {version or 'not installed'}", markup=False, highlight=False)
+    s, t = figures["steps"], figures["start"]
+    console.print(f"\nSingle steps a second: {s['machine']:,} by Machine.step, {s['session']:,} by Session.step", highlight=False)
+    times = f"{t['first_instruction']:.2f} s to the first instruction, {t['first_frame']:.2f} s to the app's first frame"
+    console.print(f"Start: {times}, {t['first_snapshot']:.2f} s to the guest in it ({t['user_cpu']:.2f} s of CPU)", highlight=False)
+    if figures["build"] is not None:
+        console.print(f"Build of the core: {figures['build']} s", highlight=False)
+
+
+def cell(workload: dict, name: str) -> str:
+    """One engine's figure, and the ratio."""
+    if name not in workload["runs"]:
+        return "not installed"
+    run = workload["runs"][name]
+    if not run["right"]:
+        return "wrong"
+    text = f"{run['per_second'] / MILLION:,.0f}"
+    return text if name == "vmdbg" else f"{text} ({workload['ratios'][name]:.1f}x)"
