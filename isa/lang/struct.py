@@ -15,7 +15,7 @@ def peek(word: type[Word], address: int) -> Word:
     """Read one word at a host address."""
     if word is U128:
         return U128(int.from_bytes(ctypes.string_at(int(address), 16), "little"))
-    return word(C_TYPE[word].from_address(int(address)).value)
+    return int.__new__(word, C_TYPE[word].from_address(int(address)).value)
 
 
 def poke(word: type[Word], address: int, value: int) -> None:
@@ -94,8 +94,10 @@ def _field(spec):
     if count is not None:
         return property(lambda self: Array(word, self.address + offset))
 
+    cell = C_TYPE[word]
+
     def read(self):
-        return peek(word, int(self.address) + offset)
+        return int.__new__(word, cell.from_address(int(self.address) + offset).value)
 
     def write(self, value):
         poke(word, int(self.address) + offset, value)
