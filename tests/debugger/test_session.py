@@ -4,6 +4,7 @@ import threading
 
 from tests.debugger.stub_session import CODE, stub_session
 from vmdbg.debugger.expressions import parse
+from vmdbg.debugger.session import FIRST_SLICE
 
 RET_TO = CODE + 5  # behind the call
 LOOP = CODE + 0xC
@@ -120,3 +121,32 @@ def test_two_reasons_at_once():
     s.break_at(LOOP)
     s.break_at(LOOP)
     assert kinds(s.run()) == ["break", "break"]
+
+
+def test_many_steps_stop_at_a_breakpoint_between():
+    s = stub_session()
+    s.break_at(LOOP)
+    stop = s.step(1000)
+    assert (kinds(stop), s.rip) == (["break"], LOOP)
+    assert kinds(s.step(5)) == ["break"]  # once round the loop
+    s.breakpoints.table.clear()
+    position = s.position
+    assert (kinds(s.step(5000)), s.position) == (["step"], position + 5000)
+
+
+def test_slices_grow_only_when_they_are_used_up():
+    """A condition that fails, or a step, ends a slice early: the next long run must still look up in time."""
+    s = stub_session()
+    s.break_at(LOOP, condition=parse("rax == 0 && position > 400"))
+    s.run(limit=500)
+    for _ in range(50):
+        s.step()
+    assert s._slice == FIRST_SLICE
+
+
+def test_no_slice_is_left_out_of_a_pause():
+    """An interrupt that comes during the last slice of a limited run is not lost, nor kept for the next."""
+    s = stub_session()
+    s.interrupt()
+    assert kinds(s.run(limit=10)) == ["limit"]
+    assert kinds(s.run(limit=10)) == ["limit"]

@@ -81,43 +81,39 @@ class Session:
 
     def run(self, limit: int | None = None, until: Iterable[int] = (), traps: Iterable[int] = ()) -> Stop:
         """Run until a breakpoint, a trap of `traps`, an address of `until`, `limit` further instructions, or the machine's end."""
-        self._interrupted.clear()
-        until, traps = frozenset(until), frozenset(traps)
-        last = None if limit is None else self.instructions + limit
-        self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
-        resume = self._resumes()
-        while True:
-            budget = self._slice if last is None else min(self._slice, last - self.instructions)
-            if budget <= 0:
-                return self._stopped(self._plain("limit", "instruction limit reached"))
-            began = time.perf_counter()
-            found = self.machine.run(budget, resume=resume)
-            stop = self._classify(found, until, traps)
-            self._adapt(time.perf_counter() - began)
-            if stop is not None:
-                return self._stopped(stop)
-            resume = found.reason != "budget"
-            if self.between is not None:
-                self.between()
-            if self._interrupted.is_set():
-                return self._stopped(self._plain("pause", "paused"))
+        last = 0 if limit is None else self.instructions + limit
+        left = None if limit is None else lambda: last - self.instructions
+        return self._go(left, Reason("limit", "instruction limit reached"), frozenset(until), frozenset(traps))
 
     def step(self, count: int = 1) -> Stop:
         """`count` steps; fewer if a breakpoint, a trap that is waited for, or the end comes first."""
+        last = self.position + count
+        done = Reason("step", f"{count:,} steps" if count > 1 else "step")
+        return self._go(lambda: last - self.position, done, frozenset(), frozenset())
+
+    def _go(self, left: Callable[[], int] | None, done: Reason, until: frozenset[int], traps: frozenset[int]) -> Stop:
+        """Run slice by slice until something stops it, or nothing is left to do: then `done` is why."""
         self._interrupted.clear()
-        addresses = self.breakpoints.addresses()
-        self._arm(addresses, self.breakpoints.vectors())
-        for n in range(count):
-            stop = self._classify(self.machine.run(1, resume=self._resumes()), frozenset(), frozenset())
-            if stop is None and n + 1 < count and self.rip in addresses:
-                stop = self._at_address(frozenset())
+        self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
+        resume = self._resumes()
+        while True:
+            budget = self._slice if left is None else min(self._slice, left())
+            if budget <= 0:
+                return self._stopped(Stop(self.position, (done,)))
+            began = time.perf_counter()
+            found = self.machine.run(budget, resume=resume)
+            stop = self._classify(found, until, traps)
             if stop is not None:
                 return self._stopped(stop)
-            if n & 0xFFF == 0xFFF and self.between is not None:
+            resume = found.reason != "budget"
+            if not resume and budget == self._slice:
+                self._adapt(time.perf_counter() - began)
+            if left is not None and left() <= 0:
+                continue
+            if self.between is not None:
                 self.between()
             if self._interrupted.is_set():
-                return self._stopped(self._plain("pause", "paused"))
-        return self._stopped(self._plain("step", f"{count:,} steps" if count > 1 else "step"))
+                return self._stopped(Stop(self.position, (Reason("pause", "paused"),)))
 
     def step_over(self) -> Stop:
         """One step, but a call, a software interrupt or a repeated string instruction as a whole."""
@@ -151,11 +147,9 @@ class Session:
             self._armed_vectors = frozenset(vectors)
 
     def _adapt(self, seconds: float) -> None:
+        """Bring the slice nearer to SLICE_SECONDS, after one that was run to its end."""
         factor = 2.0 if seconds < SLICE_SECONDS / 2 else SLICE_SECONDS / seconds
         self._slice = max(64, min(LARGEST_SLICE, int(self._slice * min(factor, 2.0))))
-
-    def _plain(self, kind: str, text: str) -> Stop:
-        return Stop(self.position, (Reason(kind, text),))
 
     def _stopped(self, stop: Stop) -> Stop:
         self.stop = stop
