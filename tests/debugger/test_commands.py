@@ -34,6 +34,7 @@ ANSWERS = [
     ("bp trap 0x20-0x2f once", "breakpoint 1    traps 0x20-0x2f  once"),
     ("si", "1: step"),
     ("si 3", "3: 3 steps"),
+    ("until 0x7c02", "2: at 0x7c02 start+0x2"),
     ("help si", "si [COUNT]\n  one step: an instruction, or the delivery of a trap\n  also: si, s, step"),
     ("info registers ax ip", "ax         0x0\nip         0x7c00"),
     ("info idt 3", "IVT at 0, 256 vectors\n03 #BP  f000:ff53"),

@@ -4,6 +4,7 @@ import pytest
 
 from tests.debugger.test_guests import flat, opened
 from vmdbg.debugger import vectors
+from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.expressions import parse
 from vmdbg.debugger.outlook import memory_operand, outlook
 from vmdbg.debugger.snapshot import Taker
@@ -75,6 +76,12 @@ def test_an_interrupt_and_a_fault_before_they_are_delivered(dual):
     assert parse("cr2").value(s.context()) == 0x0804FFEC
     s.step()
     assert int(s.cpu.cr2) == parse("cr2").value(s.context()) == 0x0804FFEC
+
+
+def test_the_gdt(tmp_path):
+    """The limit has 20 bits, in pages where G is set."""
+    said = Interpreter(flat(tmp_path, b"\xf4", "plain", bits=32)).execute("info gdt")
+    assert said[1] == "0008 base 00000000  limit ffffffff  code readable 32-bit dpl 0"
 
 
 def test_a_walk_has_indices(tmp_path):

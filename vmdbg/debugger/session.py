@@ -192,7 +192,7 @@ class Session:
         place = f"at {rip:#x}" + (f" {near}" if near else "")
         reasons = self._hits(rip, None, Stop(self.position, ()), "break", place)
         if rip in until:
-            reasons = (Reason("step", "step over"), *reasons)
+            reasons = (Reason("step", place), *reasons)
         return Stop(self.position, reasons) if reasons else None
 
     def _hits(self, address, vector, stop: Stop, kind: str, text: str) -> tuple[Reason, ...]:

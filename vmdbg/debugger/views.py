@@ -124,7 +124,7 @@ def show_gdt(interpreter, text: str) -> list[str]:
         attributes = value >> 40 & 0xF0FF
         big = long and not attributes & 0x10 and value
         start = value >> 16 & 0xFFFFFF | value >> 56 << 24
-        size = value & 0xFFFF | value >> 48 & 0xF << 16
+        size = value & 0xFFFF | (value >> 48 & 0xF) << 16
         if attributes & 0x8000:
             size = size << 12 | 0xFFF
         if value:

@@ -33,7 +33,7 @@ def continue_(interpreter, text):
     return interpreter.moved(interpreter.session.run(limit))
 
 
-@command("trap,nt", "trap", "run to the next trap of any kind: before it is delivered", repeats=True)
+@command("trap,nt,t", "trap", "run to the next trap of any kind: before it is delivered", repeats=True)
 def trap(interpreter, text):
     if text.strip():
         raise CommandError(f"'trap' takes nothing, not '{text.strip()}'; to stop at some traps only: bp trap VECTOR")
