@@ -97,7 +97,7 @@ def chain_add(cpu, vector, error_code, return_rip):
     if n < CHAIN:
         cpu.chain_vector[n] = vector
         cpu.chain_error[n] = error_code
-        cpu.chain_address[n] = cpu.fault_address
+        cpu.chain_address[n] = cpu.fault_address if vector == PF else U64(0)
         cpu.chain_rip[n] = return_rip
         cpu.chain_length = n + 1
 

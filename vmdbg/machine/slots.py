@@ -18,6 +18,7 @@ from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAG
 from vmdbg.machine.state import CR0_PG, EFER_LMA, EXIT, GP, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
 
 SLOTS, SLOT_SIZE = 96, 32  # CALL through a gate: 31 parameters read, 35 words pushed, descriptors; more than any other
+READ_ONLY, READ_WRITE, WRITE_ONLY = 0, 1, 2  # in slot_write[k]; READ_ONLY: it is not written back
 LATCHES = 128  # device reads of one instruction: XRSTOR has 72 of 8 bytes
 SLOW_TRY, COMMITTING, DELIVERING = 1, 2, 3  # in cpu.slow: an attempt at an instruction, its write-back, an event
 SLOT_BYTES = Cpu.fields["slot_bytes"][0]
@@ -89,6 +90,12 @@ def device_width(count):
     return U64(1)
 
 
+def slot_kind(write, read):
+    if write:
+        return U64(READ_WRITE) if read else U64(WRITE_ONLY)
+    return U64(READ_ONLY)
+
+
 @outlined
 def slot(cpu, linear, size, write, read, user, implicit):
     """A copy of size (<= 32) bytes at a linear address: its host address, or 0 with the fault, SLOW or DEVICE_READ left behind."""
@@ -96,6 +103,13 @@ def slot(cpu, linear, size, write, read, user, implicit):
         cpu.vector = U64(SLOW)
         return U64(0)
     k = cpu.slots
+    kind = slot_kind(write, read)
+    if kind == WRITE_ONLY or size > 16:  # pieces of an area, and the like: looked at before, to see whether they can be reached
+        k = U64(0)
+        while k < cpu.slots:
+            if cpu.slot_write[k] == kind and cpu.slot_linear[k] == linear and cpu.slot_size[k] == size:
+                return cpu.address + SLOT_BYTES + k * SLOT_SIZE
+            k = k + 1
     if k == SLOTS:
         fault(cpu, GP, 0)
         return U64(0)
@@ -126,9 +140,15 @@ def slot(cpu, linear, size, write, read, user, implicit):
         if not fill(cpu, at + first, second, size - first):
             return U64(0)
     cpu.slot_linear[k], cpu.slot_size[k] = linear, size
-    cpu.slot_write[k] = U64(write)
+    cpu.slot_write[k] = kind
     cpu.slots = k + 1
     return at
+
+
+def unwritten(cpu, used):
+    """What was accessed when `used` slots were in use, for writing, was only looked at."""
+    if cpu.slow != 0 and cpu.slots != used:
+        cpu.slot_write[used] = U64(READ_ONLY)
 
 
 def value_at(at, width):

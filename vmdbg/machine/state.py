@@ -131,11 +131,6 @@ class Cpu(Struct):
     fip: U64
     fdp: U64
     activity: U64  # 0 active, 1 HLT, 2 shutdown, 3 wait-for-SIPI
-    vector: U64  # of the last FAULT, or SLOW
-    error_code: U64
-    has_error: U64
-    fault_address: U64  # linear, for PF; becomes CR2 at delivery
-    fault_rip: U64
     pending_db: U64  # DR6 bits of debug traps to report after this instruction
     latch: (U64, 16)  # the port input of the instruction in flight
     latched: U64  # 1: its port access has been performed
@@ -143,10 +138,14 @@ class Cpu(Struct):
     mmio_count: U64  # how many of them are valid
     late_fault: U64  # not 0: the FAULT came after a task switch was done, and is reported at late_rip
     late_rip: U64
+    late_vector: U64  # what the new task's fault is: cpu.vector ...
+    late_error: U64
+    late_has_error: U64
+    late_address: U64
     chain_length: U64  # events of the last delivery, in order: the event itself, then the faults its delivery raised
     chain_vector: (U64, 8)
     chain_error: (U64, 8)
-    chain_address: (U64, 8)  # cpu.fault_address then
+    chain_address: (U64, 8)  # of #PF: cpu.fault_address then
     chain_rip: (U64, 8)
     instructions: U64  # completed instructions and REP iterations of this vCPU
     events: U64  # delivered events of this vCPU
@@ -161,6 +160,11 @@ class Cpu(Struct):
     ignne: U64  # 1: IGNNE# is asserted: without CR0.NE, pending x87 exceptions are ignored
     index: U64  # number of this vCPU; its APIC id
     architectural_end: U64  # ---- derived state from here on
+    vector: U64  # of the last FAULT, or SLOW
+    error_code: U64
+    has_error: U64
+    fault_address: U64  # linear, for PF; becomes CR2 at delivery
+    fault_rip: U64
     reason: U64  # of the last EXIT
     port: U64  # operands of the last EXIT: port or MSR number or device address
     width: U64  # bytes

@@ -144,6 +144,8 @@ def late(cpu, status):
         refresh(cpu)
         cpu.late_fault = U64(LATE)
         cpu.late_rip = cpu.rip
+        cpu.late_vector, cpu.late_error, cpu.late_has_error = cpu.vector, cpu.error_code, cpu.has_error
+        cpu.late_address = cpu.fault_address
     return status
 
 

@@ -416,7 +416,8 @@ def run(cpu):
             status = U64(END)
         if status == FAULT:
             if cpu.late_fault != 0:
-                cpu.rip = cpu.late_rip
+                cpu.rip, cpu.fault_address = cpu.late_rip, cpu.late_address
+                cpu.vector, cpu.error_code, cpu.has_error = cpu.late_vector, cpu.late_error, cpu.late_has_error
             fresh = first and cpu.budget == cpu.slice
             if (cpu.vector & SOFTWARE) != 0 and cpu.vector < 0x200:
                 if not fresh:

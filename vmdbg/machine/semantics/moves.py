@@ -5,6 +5,7 @@ from isa.lang.word import bswap as reverse_bytes
 from vmdbg.machine.faults import fault_gp0
 from vmdbg.machine.flags import carry, condition, get_rflags, set_carry, set_rflags, set_status
 from vmdbg.machine.memory import READ, WRITE, access, set_rsp, stack_offset
+from vmdbg.machine.slots import unwritten
 from vmdbg.machine.stack import pop_host, pop_value, push_host, push_value, stack_host
 from vmdbg.machine.state import (
     CR0_PE,
@@ -242,51 +243,72 @@ def enter(cpu, u, size, level):
     frame = stack_offset(cpu, cpu.gpr[RSP] - step)
     top = stack_offset(cpu, frame - depth * step)
     last = stack_offset(cpu, top - (u.imm & 0xFFFF))
+    if not enter_frame(cpu, bits, frame, depth, last):
+        return FAULT
     frame_value = frame
     if cpu.stack_bits == 16:
         frame_value = (cpu.gpr[RSP] & ~U64(0xFFFF)) | frame
-    if depth > 1 and cpu.slow == 0:  # slots would not suffice for looking at it all and then doing it
-        if not enter_frame(cpu, bits, frame, depth, last, frame_value, False):
-            return FAULT
-    if not enter_frame(cpu, bits, frame, depth, last, frame_value, True):
-        return FAULT
+    n = U64(0)
+    while n < depth or n == 0:
+        write_memory(cpu.frame_host[n], bits, cpu.frame_value[n])
+        n = n + 1
+    if depth != 0:
+        write_memory(cpu.frame_host[depth], bits, frame_value)
     set_rsp(cpu, last)
     write_register(cpu, RBP, bits, frame_value)
     return NEXT
 
 
+def overlaid(cpu, value, pushed, at, target, step):
+    """`value`, read from offset `at`, with the bytes that `pushed` has put at offset `target`; both are `step` bytes wide."""
+    above, below = stack_offset(cpu, at - target), stack_offset(cpu, target - at)
+    if above < step:
+        kept = ~U64(0) << ((step - above) << 3) if above != 0 or step != 8 else U64(0)
+        return (value & kept) | ((pushed >> (above << 3)) & ~kept)
+    if below < step:
+        kept = (U64(1) << (below << 3)) - 1
+        return (value & kept) | (pushed << (below << 3))
+    return value
+
+
 @outlined
-def enter_frame(cpu, bits, frame, depth, last, frame_value, write):
-    """Make the accesses of ENTER, and write if `write`; False: a fault is left (with a depth of 0 or 1 nothing was written)."""
+def enter_frame(cpu, bits, frame, depth, last):
+    """Find what ENTER pushes and where: cpu.frame_value[n] to cpu.frame_host[n], n below depth, and at
+    frame_host[depth] room for the frame's own address.  False: a fault is left.
+
+    Bytes of the display that lie where one has just been pushed are those.
+    """
     step = U64(bits >> 3)
+    cpu.frame_value[0] = cpu.gpr[RBP]
     host = stack_host(cpu, frame, step, WRITE)
     if host == 0:
         return False
-    if write and depth > 1:  # all has been looked at; the display that is copied may overlap what is pushed
-        write_memory(host, bits, cpu.gpr[RBP])
+    cpu.frame_host[0] = host
     n = U64(1)
     while n < depth:
-        source = stack_host(cpu, stack_offset(cpu, cpu.gpr[RBP] - n * step), step, READ)
+        at = stack_offset(cpu, cpu.gpr[RBP] - n * step)
+        source = stack_host(cpu, at, step, READ)
         if source == 0:
             return False
         target = stack_host(cpu, stack_offset(cpu, frame - n * step), step, WRITE)
         if target == 0:
             return False
-        if write:
-            write_memory(target, bits, read_memory(source, bits))
+        value = read_memory(source, bits)
+        k = U64(0)
+        while k < n:
+            value = overlaid(cpu, value, cpu.frame_value[k], at, stack_offset(cpu, frame - k * step), step)
+            k = k + 1
+        cpu.frame_value[n], cpu.frame_host[n] = value, target
         n = n + 1
-    bottom = host
     if depth != 0:
         bottom = stack_host(cpu, stack_offset(cpu, frame - depth * step), step, WRITE)
         if bottom == 0:
             return False
+        cpu.frame_host[depth] = bottom
+    used = cpu.slots
     if stack_host(cpu, last, step, WRITE) == 0:
         return False
-    if write:
-        if depth <= 1:
-            write_memory(host, bits, cpu.gpr[RBP])
-        if depth != 0:
-            write_memory(bottom, bits, frame_value)
+    unwritten(cpu, used)
     return True
 
 
