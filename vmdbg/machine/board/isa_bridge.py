@@ -10,6 +10,7 @@ from vmdbg.machine.board.pci import Function
 PIRQ, PM_BASE, PM_ENABLE = 0x60, 0x40, 0x80
 ISA_CLASS, PM_CLASS, IDE_CLASS = 0x060100, 0x068000, 0x010100
 IDE_TIMING = 0x40
+DEVICE_B, APMC_ENABLED = 0x58, 1 << 25  # DEVACTB
 
 
 def isa_bridge(routed: Callable[[int, int], None] | None = None) -> Function:
@@ -37,6 +38,7 @@ def power_management(ports, acpi, first: int) -> Function:
     f.allow(PM_BASE, 4, 0xFFC0)
     f.set(PM_ENABLE, 1, 1)
     f.allow(PM_ENABLE, 1, 1)
+    f.set(DEVICE_B, 4, APMC_ENABLED)  # as if SMM were set up already: there is none, and firmware must not wait for it
     f.set(0x3D, 1, 1)
     place(0, 0)
     return f
