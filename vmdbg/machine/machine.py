@@ -10,13 +10,13 @@ import ctypes
 import mmap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from isa.decode_tables import TABLES
 from isa.lang.word import U64
 from vmdbg.machine import answers, blocks, code_pages, kinds, threaded, tlb
+from vmdbg.machine.devices import ALL_ONES, Apic, Controller, Device, Leave, Map, Timer
 from vmdbg.machine.paging import linear_to_physical_debug
 from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
 from vmdbg.machine.reset import HALTED, reset
@@ -44,15 +44,6 @@ SKIPS = 10_000  # deadlines that may pass without waking anybody: a timer whose 
 ROM_ROOM = 16 << 20  # the largest ROM
 FOUR_GIB = 1 << 32
 BLOCKS, UOPS = 1 << 17, 1 << 19
-ALL_ONES = {1: 0xFF, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
-
-
-class Device(Protocol):
-    """What sits behind ports or in device memory."""
-
-    def read(self, offset: int, width: int) -> int: ...
-
-    def write(self, offset: int, width: int, value: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,70 +63,8 @@ class Stop:
     text: str = ""
 
 
-class Timer(Protocol):
-    """A device that does something by itself at a time; times are virtual nanoseconds.
-
-    A deadline changes when the guest reaches a device, in `advance`, or with an interrupt line; whoever else changes one
-    says so by Machine.devices_changed.
-    """
-
-    def deadline(self) -> int | None: ...
-
-    def advance(self, clock: int) -> None: ...
-
-
-class Controller(Protocol):
-    """What drives the INTR lines (Machine.set_intr) and answers the acknowledge cycle."""
-
-    def acknowledge(self, cpu: int) -> int: ...
-
-
-class Apic(Protocol):
-    """A vCPU's local APIC, as far as MSRs reach it (answers.py)."""
-
-    def read_msr(self, number: int) -> int | None: ...
-
-    def write_msr(self, number: int, value: int) -> bool: ...
-
-
 SPENT = Stop("budget")
 FOREVER = 1 << 64
-
-
-class Leave(Exception):
-    """A device ends the run: the guest asked for it."""
-
-    def __init__(self, code: int):
-        self.code = code
-
-
-class Map:
-    """Ranges of ports or of device memory, and what answers there."""
-
-    def __init__(self):
-        self.ranges: list[tuple[int, int, Device]] = []
-
-    def attach(self, first: int, count: int, device: Device) -> None:
-        """`device` answers first .. first + count - 1; what was attached last wins."""
-        self.ranges.insert(0, (first, count, device))
-
-    def find(self, address: int) -> tuple[Device, int] | None:
-        for first, count, device in self.ranges:
-            if first <= address < first + count:
-                return device, address - first
-        return None
-
-    def read(self, address: int, width: int) -> int:
-        """All ones where nothing answers, as an open bus."""
-        found = self.find(address)
-        if found is None:
-            return ALL_ONES[width]
-        return int(found[0].read(found[1], width)) & ALL_ONES[width]
-
-    def write(self, address: int, width: int, value: int) -> None:
-        found = self.find(address)
-        if found is not None:
-            found[0].write(found[1], width, value)
 
 
 class Memory:
