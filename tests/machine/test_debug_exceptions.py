@@ -77,7 +77,7 @@ def test_alignment_is_checked_even_where_the_tlb_would_match():
     cpu = m.cpus[0]
     cpu.gpr[3] = 0x20000
     tables = m.ram[int(cpu.cr3) :].view("<u8")
-    for n in range(0, 6 * 512):
+    for n in range(6 * 512):
         if tables[n] & 1:
             tables[n] |= 4
     cpu.cpl = 3

@@ -8,6 +8,7 @@ from tests.machine.whole import shared
 from tests.oracles.system import KINDS, PAGING, generate
 from vmdbg.machine.control_registers import write_cr0, write_cr4, write_efer
 from vmdbg.machine.msr import ANY, MSRS, read_known, write_known
+from vmdbg.machine.plain import AVAILABLE
 from vmdbg.machine.semantics.io import in_, out
 from vmdbg.machine.semantics.processor import cli, rdrand, sti
 from vmdbg.machine.semantics.segments import sldt, str_
@@ -133,13 +134,15 @@ def test_clearing_pe_is_level_0():
     assert write_cr0(cpu, U64(int(cpu.cr0) & ~CR0_PE)) == END and int(cpu.cpl) == 0
 
 
-@pytest.mark.parametrize("meaning", [sldt, str_, smsw])
-def test_umip(meaning):
+@pytest.mark.parametrize(("unit", "meaning"), [("protected_umip", sldt), ("protected_umip", str_), ("umip", smsw)])
+def test_umip(unit, meaning):
+    """UMIP is asked before the operand is reached, by the glue; the meaning itself stores."""
     cpu = cpu_in("long_ring3")
-    place = Place32(int(cpu.gpr.address), True)
-    assert meaning(cpu, uop(), place) == NEXT
+    assert AVAILABLE[unit](cpu)
+    assert meaning(cpu, uop(), Place32(int(cpu.gpr.address), True)) == NEXT
     cpu.cr4 = CR4_UMIP
-    assert faulted(cpu, meaning(cpu, uop(), place))
+    assert not AVAILABLE[unit](cpu)
+    assert faulted(cpu, FAULT)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from isa.forms import Form
 
 from . import native
 from .aim import effective, peek, plant, suit
-from .encode import Instance, encode
+from .encode import COMPARED, REPEATED, Instance, encode
 from .layout import FLAG_NAMES, IF, NONE, RAX, RBP, RCX, RDX, RSP, empty
 from .states import generate, segment_base
 
@@ -89,12 +89,17 @@ def _offset_not_canonical(instance, states):
 
 def _at_4g(instance, states):
     """An operand, or the stack, reaches across offset FFFFFFFF."""
-    out = (states["gpr"][:, RSP] + np.uint64(64)) & np.uint64(0xFFFFFFFF) < 128
-    for operand, place in ((RBP, None), *((None, p) for p in instance.places)):
-        base = np.uint64(0) if place is None else segment_base(states, place, instance.bits)
-        offset = states["gpr"][:, operand] if place is None else effective(place, states, instance.bits) - (0 if base is None else base)
-        width = 64 if place is None else max(place.width, 16)
-        out |= (offset + np.uint64(width)) & np.uint64(0xFFFFFFFF) < width
+
+    def near(offset, below, above):
+        return (offset + np.uint64(below)) & np.uint64(0xFFFFFFFF) < below + above
+
+    out = near(states["gpr"][:, RSP], 64, 64) | near(states["gpr"][:, RBP], 64, 256)  # ENTER reads below EBP
+    repeated = instance.form.row.sem in REPEATED | COMPARED and bool({0xF2, 0xF3} & set(instance.code[:-1]))
+    for place in instance.places:
+        base = segment_base(states, place, instance.bits)
+        offset = effective(place, states, instance.bits) - (0 if base is None else base)
+        width = max(place.width, 16)
+        out |= near(offset, 0x4000, 0x4000) if repeated else near(offset, width, 0)
     return out | (instance.form.memory is True and not instance.places)
 
 

@@ -175,22 +175,23 @@ class Ours:
         windows = np.ascontiguousarray(states["window"])
         opcode = opcode_of(code, bits)
         repeated = opcode[:1] in STRINGS and any(p in code[: code.index(opcode)] for p in b"\xf2\xf3")
-        self._each(images, windows, opcode, repeated, start + len(code))
+        faults = self._each(images, windows, opcode, repeated, start + len(code))
         results["gpr"], results["rip"] = images["gpr"][:, :16], images["rip"]
         results["fs_base"], results["gs_base"] = images["seg_base"][:, FS], images["seg_base"][:, GS]
         results["rflags"] = rflags_of(images) & np.uint64(~RF & (1 << 64) - 1)
         fx_out(results["fx"], images)
         results["window"] = windows
-        self._faults(results, images, start + len(code))
+        self._report(results, faults, start + len(code))
         return results
 
-    def _each(self, images: np.ndarray, windows: np.ndarray, opcode: bytes, repeated: bool, end: int) -> None:
-        """Run from every image and window; both are overwritten with what came out, `vector` with that or NONE."""
+    def _each(self, images: np.ndarray, windows: np.ndarray, opcode: bytes, repeated: bool, end: int) -> np.ndarray:
+        """Run from every image and window, which are overwritten with what came out; (vector or NONE, error code, address) of each."""
         machine, cpu = self.machine, self.cpu
         state, memory = int(cpu.address), machine.ram.ctypes.data + WINDOW
         image, window = images.ctypes.data, windows.ctypes.data
         let_pass = opcode[:1] == b"\xcd"
-        vectors = np.full(len(images), NONE, np.int64)
+        faults = np.zeros((len(images), 3), object)
+        faults[:, 0] = NONE
         for n in range(len(images)):
             ctypes.memmove(state, image, ARCHITECTURAL)
             ctypes.memmove(memory, window, WINDOW_SIZE)
@@ -198,7 +199,7 @@ class Ours:
                 cpu.let_pass = 1
             stop = machine.run(WHOLE if repeated else 1, resume=False)
             if stop.reason == "trap":
-                vectors[n] = int(cpu.vector)
+                faults[n] = int(cpu.vector), stop.error_code, stop.address
             elif stop.reason != "budget":
                 raise AssertionError(f"{opcode.hex(' ')}: the machine stopped for {stop}")
             ctypes.memmove(image, state, ARCHITECTURAL)
@@ -206,17 +207,19 @@ class Ours:
             image += Cpu.size
             window += WINDOW_SIZE
         if repeated:  # the run went on to the INT3 behind the instruction
-            vectors[(vectors == SOFTWARE | 3) & (images["rip"] == end)] = NONE
-        self._vectors = vectors
+            faults[(faults[:, 0] == SOFTWARE | 3) & (images["rip"] == end), 0] = NONE
+        return faults
 
-    def _faults(self, results: np.ndarray, images: np.ndarray, end: int) -> None:
-        vector = self._vectors
+    @staticmethod
+    def _report(results: np.ndarray, faults: np.ndarray, end: int) -> None:
+        """What stopped each run; a software interrupt is reported at the instruction's end, as a debugger sees it."""
+        vector = faults[:, 0].astype(np.int64)
         faulted = vector != NONE
         results["rip"][faulted & (vector & SOFTWARE != 0)] = end
         vector[faulted] &= 0xFF
         results["vector"] = vector
-        results["error_code"] = np.where(np.isin(vector, HAS_ERROR_CODE), images["error_code"], 0)
-        results["fault_address"] = np.where(vector == PF_FAULT, images["fault_address"], 0)
+        results["error_code"] = np.where(np.isin(vector, HAS_ERROR_CODE), faults[:, 1], 0).astype(np.uint32)
+        results["fault_address"] = np.where(vector == PF_FAULT, faults[:, 2], 0).astype(np.uint64)
 
 
 @functools.cache

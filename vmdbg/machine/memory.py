@@ -119,7 +119,7 @@ def locate_slow(cpu, linear, size, write, read, implicit):
             return cpu.ram + at
         return slot(cpu, linear, size, write, read, user, implicit)
     if bank == cpu.tlb_none:
-        return cpu.ram + pa
+        return cpu.ram + at
     entry = entry_of(bank, linear)
     page = linear & ~U64(PAGE_MASK)
     if entry.read != page:

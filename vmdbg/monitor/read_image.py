@@ -31,4 +31,7 @@ def read_image(path: Path) -> bytes:
     size = path.stat().st_size
     if size > LARGEST:
         raise GuestError(f"{path}: {size:,} bytes are more than this PC can have memory (3 GiB)")
-    return path.read_bytes()
+    try:
+        return path.read_bytes()
+    except OSError as e:  # a failing disk, a file of /proc
+        raise GuestError(f"{path}: {e.strerror.lower() if e.strerror else e}") from None
