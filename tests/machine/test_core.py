@@ -2,6 +2,8 @@
 
 import errno
 import pickle
+import subprocess
+import sys
 import threading
 import time
 
@@ -116,3 +118,12 @@ def test_a_damaged_core_is_built_again(cache, monkeypatch, content):
         core.load()
     assert built
     assert not core.path().exists()
+
+
+def test_what_a_core_does_not_depend_on_takes_no_part_in_its_build():
+    loaded = "import sys, vmdbg.machine.build; print(*(m.__file__ for m in list(sys.modules.values()) if getattr(m, '__file__', None)))"
+    files = set(subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout.split())
+    assert {str(p) for p in core.sources()} & files
+    for name in core.NEVER_COMPILED:
+        assert not [f for f in files if f.endswith("/" + name)]
+        assert (core.ISA.parent / name).exists() or (core.MACHINE.parent / name).exists()

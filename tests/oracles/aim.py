@@ -19,7 +19,8 @@ def effective(place: Place, states: np.ndarray, bits: int = 64) -> np.ndarray:
         address = address + (gpr[:, place.index] << np.uint64(place.scale))
     address = address & np.uint64((1 << place.size) - 1)
     base = segment_base(states, place, bits)
-    return address if base is None else address + base
+    address = address if base is None else address + base
+    return address if bits == 64 else address & np.uint64(0xFFFFFFFF)
 
 
 def _inside(addresses: np.ndarray, width: int) -> np.ndarray:

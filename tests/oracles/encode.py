@@ -254,6 +254,8 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
             places.append(Place(base, None, 0, 0, address, operand.bits // 8, own))
     if form.row.sem == "xlat":
         places.append(Place(RBX, None, 0, 0, address, 1, segment))
+    if form.mnemonic.startswith("MASKMOV"):
+        places.append(Place(RDI, None, 0, 0, address, form.operands[0].bits // 8, segment))
     if e.space == "legacy":
         code = prefixes + (bytes([0x40 | rex]) if plain_rex else b"") + head + tail
     else:

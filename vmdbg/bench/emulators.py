@@ -60,7 +60,8 @@ class Emulator:
 def user_seconds(command: list[str], folder: Path) -> float:
     """The user CPU time of a command, its output thrown away."""
     null = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=folder, stdin=null, stdout=null, stderr=null, env=environment())
+    given = dict(stdin=null, stdout=null, stderr=null, env=environment())
+    process = subprocess.Popen(command, cwd=folder, start_new_session=True, **given)  # away from our terminal
     limit = threading.Timer(LONGEST, process.kill)
     limit.start()
     try:
@@ -112,7 +113,8 @@ def bochs_found() -> tuple[str, str] | None:
             (folder / "disk").write_bytes(ALU.image(ALU.least).ljust(DISK_SIZE, b"\0"))
             command = bochs(folder, display)
             try:
-                said = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=60)
+                given = dict(stdin=subprocess.DEVNULL, capture_output=True, env=environment(), timeout=60)
+                said = subprocess.run(command, cwd=folder, start_new_session=True, **given)
             except subprocess.TimeoutExpired:
                 continue
             version = re.search(rb"Bochs x86 Emulator [\w.]+", said.stdout + said.stderr)

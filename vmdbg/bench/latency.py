@@ -35,7 +35,9 @@ print("numba" in sys.modules, flush=True)
 
 
 def environment(**more: str) -> dict[str, str]:
-    return dict(os.environ, PYTHONPATH=os.pathsep.join([str(TOP), os.environ.get("PYTHONPATH", "")]), **more)
+    """Ours, with this program found first, and its bytecode kept as an installed program's is."""
+    path = os.pathsep.join([str(TOP), os.environ.get("PYTHONPATH", "")])
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"} | dict(PYTHONPATH=path, **more)
 
 
 def steps() -> dict[str, int]:
