@@ -29,7 +29,7 @@ from isa.kept import directory
 MACHINE = Path(__file__).parent
 ISA = MACHINE.parent.parent / "isa"
 PARTS = 2
-KEPT = 4  # cores of other sources or hosts that stay in the cache directory
+KEPT = 16  # cores of other sources or hosts that stay in the cache directory
 SCRATCH = "building-"
 NEVER_COMPILED = {
     "machine/machine.py",
