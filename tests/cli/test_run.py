@@ -18,7 +18,7 @@ from vmdbg.debugger.opening import open_bare
 def engine(request, monkeypatch):
     """Every engine behind the same command."""
     monkeypatch.setattr(headless, "open_bare", functools.partial(open_bare, engine=request.param))
-    monkeypatch.setattr("vmdbg.cli.ensure_core", lambda: None)
+    monkeypatch.setattr("vmdbg.cli.run.ensure_core", lambda: None)
     return request.param
 
 

@@ -1,0 +1,88 @@
+"""The options that say how a guest is loaded and on what machine: those of the debugger and of `vmdbg run`."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+import guests
+from vmdbg.cli.values import Bits, Number, Size, UsageError, check_address
+from vmdbg.monitor.guest import Guest, Options
+
+
+def find_guest(name: str) -> Path:
+    """A file, or a shipped guest by its name."""
+    if name and os.path.lexists(name):
+        return Path(name)
+    if name in guests.shipped():
+        return guests.shipped()[name]
+    raise UsageError(f"{name[:80]!r}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
+
+
+Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "boot-sector", "rom", "flat"]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Boot:
+    """How a guest is loaded, and on what machine."""
+
+    memory: Size = 64 << 20
+    "Size of the guest's memory: 64M, 512K, 1G."
+    cpus: int = 1
+    "How many CPUs the machine has, 1 to 8."
+    format: Format | None = None
+    "What the file is, instead of what its content says."
+    append: str | None = None
+    "Command line of a Linux, multiboot or PVH guest."
+    initrd: str | None = None
+    "Initial RAM disk of a Linux guest; a first module for the others."
+    module: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    "A module, FILE or 'FILE ARGUMENTS'; may be repeated."
+    disk: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    "A disk image; the guest's writes stay in memory; up to 3."
+    cdrom: str | None = None
+    "A CD-ROM image."
+    bios: str | None = None
+    "Firmware that runs from reset, instead of a guest."
+    load_address: Number = None
+    "Where a flat binary goes: 7C00 for 16 bits, else 1 MiB."
+    entry: Number = None
+    "Where it starts: its first byte, or an ELF file's own entry."
+    bits: Bits | None = None
+    "The mode a flat binary starts in: 16 real, 32 protected, 64 long."
+
+
+def load(name: str, boot: Boot) -> Guest:
+    """The guest that a command line means; what cannot be loaded is refused before anything is built or shown."""
+    check_address("--load-address", boot.load_address, 1 << 52)
+    check_address("--entry", boot.entry, 1 << 52)
+    from vmdbg.monitor.load import load_guest
+
+    return load_guest(
+        find_guest(name),
+        Options(
+            boot.memory & ~0xFFF,
+            boot.load_address,
+            boot.entry,
+            boot.bits,
+            format=boot.format,
+            append=boot.append,
+            initrd=boot.initrd,
+            modules=boot.module,
+            cpus=boot.cpus,
+            disks=boot.disk,
+            cdrom=boot.cdrom,
+        ),
+    )
+
+
+def choose(guest: str | None, boot: Boot) -> Guest:
+    """The guest, or the firmware that --bios names."""
+    if boot.bios is None:
+        return load(str(guest), boot)
+    if guest is not None:
+        raise UsageError("--bios starts firmware, which finds its guest on a disk: not a GUEST as well")
+    return load(boot.bios, replace(boot, format="rom", bios=None))

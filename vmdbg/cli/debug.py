@@ -1,0 +1,44 @@
+"""vmdbg GUEST: the debugger in a terminal."""
+
+import sys
+
+import guests
+from vmdbg.cli.boot import Boot, choose
+from vmdbg.cli.core import ensure_core
+from vmdbg.cli.values import USAGE_ERROR, UsageError
+
+
+def debug(
+    guest: str | None = None,
+    *,
+    boot: Boot = Boot(),
+) -> int:
+    """Open a guest in the debugger; without one, list the guests that ship.
+
+    Parameters
+    ----------
+    guest
+        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
+        or the name of a shipped guest.
+    """
+    if guest is None and boot.bios is None:
+        return list_guests()
+    found = choose(guest, boot)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the debugger needs a terminal; without one: vmdbg run GUEST")
+    ensure_core()
+    from vmdbg.debugger.opening import open_bare
+    from vmdbg.ui.app import run as run_app
+
+    status, text = run_app(found.path.name, lambda: open_bare(found))
+    if text:
+        print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
+    return status
+
+
+def list_guests() -> int:
+    print("Shipped guests: vmdbg NAME opens one in the debugger, vmdbg run NAME runs it.\n")
+    for name in guests.shipped():
+        print(f"  {name:<12} {guests.about(name)}")
+    print("\nvmdbg --help says more.")
+    return 0

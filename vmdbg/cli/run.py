@@ -1,0 +1,45 @@
+"""vmdbg run GUEST: a guest without a debugger."""
+
+import os
+from pathlib import Path
+
+from vmdbg.cli.boot import Boot, choose
+from vmdbg.cli.core import ensure_core
+from vmdbg.cli.values import Number, UsageError
+
+
+def run(
+    guest: str | None = None,
+    *,
+    boot: Boot = Boot(),
+    max_instructions: Number = None,
+    input: str | None = None,
+) -> int:
+    """Run a guest without a debugger: its serial port is standard output and input.
+
+    In a terminal every key goes to the guest; control-] leaves.
+
+    Exit status: what the guest wrote to port F4, times 2, plus 1; 0 powered off or idle; 2 usage; 70 triple fault;
+    72 halted for ever; 74 instruction limit; 76 interrupted; 78 the machine or its core cannot go on.
+
+    Parameters
+    ----------
+    guest
+        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
+        or the name of a shipped guest.
+    max_instructions
+        Stop after this many instructions.
+    input
+        A file whose bytes go to the serial port, instead of standard input.
+    """
+    if guest is None and boot.bios is None:
+        raise UsageError("run requires an argument: a guest, or --bios FILE")
+    found = choose(guest, boot)
+    if input is not None and not os.path.isfile(input):
+        raise UsageError(f"--input {input[:80]!r}: not a file")
+    if max_instructions is not None and max_instructions < 1:
+        raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
+    ensure_core()
+    from vmdbg.debugger.headless import run_headless
+
+    return run_headless(found, max_instructions, Path(input) if input is not None else None)
