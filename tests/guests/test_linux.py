@@ -1,0 +1,43 @@
+"""Debian's own kernel, as it is shipped, through the command line: to a shell that answers, and off again."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.guests.debian_packages import linux_kernel, static_busybox
+from vmdbg.bench.initramfs import busybox_initramfs
+
+LONGEST = 600  # seconds; it takes about ten
+TYPED = 'echo $((1234*5678)); cat /proc/cpuinfo | while read a b; do [ "$a" = processor ] && echo cpu$b; done\npoweroff -f\n'
+
+
+@pytest.fixture(scope="module")
+def initrd(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("linux") / "initramfs"
+    path.write_bytes(busybox_initramfs(static_busybox()))
+    return path
+
+
+def run(*options: str, typed: str) -> subprocess.CompletedProcess:
+    """vmdbg run, with text on standard input."""
+    command = [sys.executable, "-m", "vmdbg", "run", *options]
+    return subprocess.run(command, input=typed.encode(), capture_output=True, timeout=LONGEST)
+
+
+@pytest.mark.debian
+@pytest.mark.parametrize("cpus", [1, 2], ids=["threaded-1-cpu", "threaded-2-cpus"])
+def test_the_shell_answers_and_the_machine_powers_off(initrd, cpus):
+    """256 MB, a console on the serial port: what is typed is computed by the guest, and power-off is status 0."""
+    options = ["--initrd", str(initrd), "--append", "console=ttyS0", "--memory", "256M", "--cpus", str(cpus)]
+    found = run(str(linux_kernel()), *options, typed=TYPED)
+    out = found.stdout.decode(errors="replace")
+    assert found.returncode == 0, out[-2000:] + found.stderr.decode()
+    lines = [line.strip() for line in out.splitlines()]
+    assert "7006652" in lines
+    assert [line for line in lines if re.fullmatch(r"cpu: \d", line)] == [f"cpu: {n}" for n in range(cpus)]
+    assert "reboot: Power down" in out
+    assert "BUG:" not in out and "WARNING: CPU" not in out and "Oops" not in out
+    assert found.stderr == b""
