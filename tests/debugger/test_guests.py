@@ -65,6 +65,15 @@ def test_dual_mode_says_what_it_says_under_qemu(engine):
     assert [line.rstrip() for line in screen if line.strip()] == SAID.splitlines()
 
 
+def test_deliveries_are_counted_by_vector(engine):
+    """Exceptions, interrupts and INT n; the last are instructions, not events."""
+    s = opened("dual_mode", engine)
+    s.run(limit=1_000_000)
+    counted = {v: int(s.cpu.deliveries[v]) for v in range(256) if int(s.cpu.deliveries[v])}
+    assert counted == {13: 1, 14: 4, 0x80: 11}
+    assert int(s.cpu.events) == 5
+
+
 def test_a_run_is_the_same_in_any_slices(engine):
     """Position, registers and memory do not depend on how often somebody looked."""
     whole, sliced = opened("dual_mode", engine), opened("dual_mode", engine)

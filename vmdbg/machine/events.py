@@ -83,6 +83,7 @@ def enter_handler(cpu, vector, kind, error_code, has_error, return_rip):
         if (v == TS) | (v == NP) | (v == SS_FAULT) | (v == GP):
             cpu.error_code = cpu.error_code | 1
     if status == BRANCH:
+        cpu.deliveries[vector & 0xFF] = cpu.deliveries[vector & 0xFF] + 1
         cpu.shadow = U8(0)
         cpu.activity = U64(ACTIVE)
         if kind == NMI_EVENT:

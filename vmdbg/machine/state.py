@@ -149,6 +149,7 @@ class Cpu(Struct):
     chain_rip: (U64, 8)
     instructions: U64  # completed instructions and REP iterations of this vCPU
     events: U64  # delivered events of this vCPU
+    deliveries: (U64, 256)  # entries of each vector's handler: exceptions, interrupts, INT n
     random: U64  # state of the generator behind RDRAND and RDSEED
     clock: U64  # virtual nanoseconds, one clock for all vCPUs: when this vCPU's slice began
     turn: U64  # 1: this vCPU is the one that runs
