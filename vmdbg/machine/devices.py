@@ -46,21 +46,34 @@ class Leave(Exception):
         self.code = code
 
 
+PORTS = 1 << 16  # addresses below are remembered: there are no more ports than that
+
+
 class Map:
-    """Ranges of ports or of device memory, and what answers there."""
+    """Ranges of ports or of device memory, and what answers there; changed by `attach` and `detach` alone."""
 
     def __init__(self):
         self.ranges: list[tuple[int, int, Device]] = []
+        self._found: dict[int, tuple[Device, int] | None] = {}
 
     def attach(self, first: int, count: int, device: Device) -> None:
         """`device` answers first .. first + count - 1; what was attached last wins."""
         self.ranges.insert(0, (first, count, device))
+        self._found.clear()
+
+    def detach(self, device: Device) -> None:
+        """`device` answers nowhere."""
+        self.ranges[:] = [r for r in self.ranges if r[2] is not device]
+        self._found.clear()
 
     def find(self, address: int) -> tuple[Device, int] | None:
-        for first, count, device in self.ranges:
-            if first <= address < first + count:
-                return device, address - first
-        return None
+        """(device, offset) of what answers at an address."""
+        if address in self._found:
+            return self._found[address]
+        found = next(((device, address - first) for first, count, device in self.ranges if first <= address < first + count), None)
+        if 0 <= address < PORTS:
+            self._found[address] = found
+        return found
 
     def read(self, address: int, width: int) -> int:
         """All ones where nothing answers, as an open bus."""

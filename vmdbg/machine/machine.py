@@ -67,6 +67,19 @@ SPENT = Stop("budget")
 FOREVER = 1 << 64
 
 
+class Cells:
+    """Fields of one vCPU that every exit touches: a cell's `value` is a plain integer, read and written in one go."""
+
+    __slots__ = tuple(
+        "reason port width value latch latched mmio_count activity slow clock turn turn_steps yields sharing "
+        "intr nmi inject cr8 eflags instructions events".split()
+    )
+
+    def __init__(self, cpu: Cpu):
+        for name in self.__slots__:
+            setattr(self, name, ctypes.c_uint64.from_address(int(cpu.address) + Cpu.fields[name][0]))
+
+
 class Memory:
     """Host memory for a guest: page-aligned, zero, allocated when touched.  `array` sees it as bytes."""
 
@@ -109,10 +122,10 @@ class Machine:
         self.cpus = [self._new_cpu(n) for n in range(cpus)]
         self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
         self._lone = self._core.go if self._core is not None and cpus == 1 else None
-        places = [int(cpu.address) + Cpu.fields[name][0] for cpu in self.cpus for name in ("instructions", "events")]
+        self._cells = [Cells(cpu) for cpu in self.cpus]
         self._quiet = 0  # no device wants anything before this clock; 0: not known
-        self._clock = ctypes.c_uint64.from_address(int(self.cpus[0].address) + Cpu.fields["clock"][0])
-        self._counted = [ctypes.c_uint64.from_address(at) for at in places]
+        self._clock = self._cells[0].clock
+        self._counted = [cell for c in self._cells for cell in (c.instructions, c.events)]
 
     def _allocate(self, size: int) -> int:
         memory = Memory(size)
@@ -167,18 +180,18 @@ class Machine:
     @property
     def clock(self) -> int:
         """Virtual nanoseconds: one a step, plus what idling skips (contract.md section 5)."""
-        return int(self.cpus[0].clock)
+        return self._clock.value
 
-    def _enter(self, cpu: Cpu, budget: int, resume: bool) -> int:
-        """steps << 8 | status of one entry of the engine."""
+    def _enter(self, n: int, budget: int, resume: bool) -> int:
+        """steps << 8 | status of one entry of the engine by vCPU n."""
         if self._core is None:
-            entered = int(threaded.go(cpu, U64(budget), U64(resume)))
+            entered = int(threaded.go(self.cpus[n], U64(budget), U64(resume)))
         else:
-            entered = self._core.go(int(cpu.address), budget, resume)
-        if len(self.cpus) > 1:
-            clock = int(cpu.clock)
-            for c in self.cpus:
-                c.clock = clock
+            entered = self._core.go(self._state.address + n * Cpu.size, budget, resume)
+        if len(self._cells) > 1:
+            clock = self._cells[n].clock.value
+            for c in self._cells:
+                c.clock.value = clock
         return entered
 
     def run(self, budget: int, resume: bool = True) -> Stop:
@@ -194,8 +207,8 @@ class Machine:
             if entered is None:
                 due = self._wake_and_fire()
                 self._quiet = FOREVER if due is None else due
-                cpu = self._whose_turn()
-                if cpu is None:
+                n = self._whose_turn()
+                if n is None:
                     skips += 1
                     if due is None or skips > SKIPS or not self._listening():
                         return self._all_halted()
@@ -204,129 +217,138 @@ class Machine:
                 skips = 0
                 whole = min(left, SLICE)
                 if due is not None:
-                    whole = min(whole, due - self.clock)
-                sharing = sum(not int(c.activity) for c in self.cpus) > 1
-                cpu.sharing = int(sharing)
+                    whole = min(whole, due - self._clock.value)
+                cells = self._cells[n]
+                sharing = len(self._cells) > 1 and sum(not c.activity.value for c in self._cells) > 1
+                cells.sharing.value = sharing
                 if sharing:
-                    whole = min(whole, QUANTUM - int(cpu.turn_steps))
+                    whole = min(whole, QUANTUM - cells.turn_steps.value)
             else:
-                cpu, whole, sharing = self.cpus[0], left, False
-            stop, steps = self._run_cpu(cpu, whole, resume, entered)
+                n, cells, whole, sharing = 0, self._cells[0], left, False
+            stop, steps = self._run_cpu(n, whole, resume, entered)
             entered = None
             left -= steps
-            cpu.turn_steps = int(cpu.turn_steps) + steps if sharing else 0  # alone, a turn does not end
+            cells.turn_steps.value = cells.turn_steps.value + steps if sharing else 0  # alone, a turn does not end
             if stop is not None:
                 return stop
             resume = resume and not steps
-        return Stop("budget", int(self._current().index))
+        return Stop("budget", self._current())
+
+    def _due(self) -> int | None:
+        """The next deadline of any timer."""
+        due = None
+        for timer in self.timers:
+            deadline = timer.deadline()
+            if deadline is not None and (due is None or deadline < due):
+                due = deadline
+        return due
 
     def _wake_and_fire(self) -> int | None:
         """Let timers that are due fire, and interrupts wake halted vCPUs; returns the next deadline."""
-        due = min((d for t in self.timers if (d := t.deadline()) is not None), default=None)
-        if due is not None and due <= self.clock:
+        due = self._due()
+        if due is not None and due <= self._clock.value:
             for timer in self.timers:
-                timer.advance(self.clock)
-            due = min((d for t in self.timers if (d := t.deadline()) is not None), default=None)
-        for cpu in self.cpus:
-            if int(cpu.activity) == HALTED and (int(cpu.nmi) or (int(cpu.intr) > int(cpu.cr8) and int(cpu.eflags) & F_IF)):
-                cpu.activity = 0
+                timer.advance(self._clock.value)
+            due = self._due()
+        for c in self._cells:
+            if c.activity.value == HALTED and (c.nmi.value or (c.intr.value > c.cr8.value and c.eflags.value & F_IF)):
+                c.activity.value = 0
         return due
 
     def _skip_to(self, clock: int) -> None:
         """All vCPUs wait: time passes."""
-        for cpu in self.cpus:
-            cpu.clock = max(clock, int(cpu.clock))
+        for c in self._cells:
+            c.clock.value = max(clock, c.clock.value)
 
-    def _current(self) -> Cpu:
-        return next(c for c in self.cpus if int(c.turn))
+    def _current(self) -> int:
+        """The vCPU whose turn it is."""
+        return next(n for n, c in enumerate(self._cells) if c.turn.value)
 
-    def _whose_turn(self) -> Cpu | None:
+    def _whose_turn(self) -> int | None:
         """The vCPU that runs now: the next active one if the turn of the current one is over; None if all wait."""
-        current = self._current()
-        over = len(self.cpus) > 1 and (int(current.turn_steps) >= QUANTUM or int(current.yields))
-        if not over and not int(current.activity):
-            return current
-        n = int(current.index)
-        for c in [*self.cpus[n + 1 :], *self.cpus[: n + 1]]:
-            if not int(c.activity):
-                current.turn = current.turn_steps = current.yields = 0
-                c.turn, c.turn_steps = 1, 0
-                return c
+        n = self._current()
+        current = self._cells[n]
+        over = len(self._cells) > 1 and (current.turn_steps.value >= QUANTUM or current.yields.value)
+        if not over and not current.activity.value:
+            return n
+        for k in [*range(n + 1, len(self._cells)), *range(n + 1)]:
+            c = self._cells[k]
+            if not c.activity.value:
+                current.turn.value = current.turn_steps.value = current.yields.value = 0
+                c.turn.value, c.turn_steps.value = 1, 0
+                return k
         return None
 
     def _listening(self) -> bool:
         """Whether an interrupt would wake a vCPU."""
-        return any(int(c.activity) == HALTED and int(c.eflags) & F_IF for c in self.cpus)
+        return any(c.activity.value == HALTED and c.eflags.value & F_IF for c in self._cells)
 
     def _all_halted(self) -> Stop:
-        if self._listening():
-            return Stop("idle", int(self._current().index))
-        return Stop("halt", int(self._current().index))
+        return Stop("idle" if self._listening() else "halt", self._current())
 
-    def _run_cpu(self, cpu: Cpu, budget: int, resume: bool, entered: int | None) -> tuple[Stop | None, int]:
-        """Run one vCPU, whose first entry of the engine gave `entered`, until its budget is spent, it halts or
+    def _run_cpu(self, n: int, budget: int, resume: bool, entered: int | None) -> tuple[Stop | None, int]:
+        """Run vCPU n, whose first entry of the engine gave `entered`, until its budget is spent, it halts or
         something stops the run: (stop, steps).
         """
-        left, n = budget, int(cpu.index)
-        while left > 0 or int(cpu.slow):  # the last instruction's write-back belongs to it
+        left, cpu, cells = budget, self.cpus[n], self._cells[n]
+        while left > 0 or cells.slow.value:  # the last instruction's write-back belongs to it
             if entered is None:
-                entered = self._enter(cpu, left, resume)
+                entered = self._enter(n, left, resume)
             status, steps, entered = entered & 0xFF, entered >> 8, None
             left -= steps
             resume = resume and not steps
-            if status == threaded.BUDGET:
-                break
-            if status == threaded.BREAK:
-                return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
-            if status == threaded.INTERCEPT:
-                return Stop(
-                    "trap", n, vector=int(cpu.vector) & 0xFF, error_code=int(cpu.error_code), address=int(cpu.fault_address)
-                ), budget - left
-            if status == HALT:
-                cpu.activity = 1
-                break
-            if status == threaded.YIELD:
-                break
-            if status == threaded.PENDING:
-                if self.controller is None:
-                    cpu.intr = 0
-                else:
-                    cpu.inject = 0x100 | self.controller.acknowledge(n)
-                continue
             if status == EXIT:
                 try:
-                    stop = self._answer(cpu)
+                    stop = self._answer(n)
                 except Leave as leave:
                     return Stop("exit", n, exit_code=leave.code), budget - left
                 if stop is not None:
                     return stop, budget - left
-                if int(cpu.activity) or (self.timers and not int(cpu.slow)):
+                if cells.activity.value or (self.timers and not cells.slow.value):
                     break  # a device may have a new deadline
                 resume = True
+            elif status == threaded.BUDGET:
+                break
+            elif status == HALT:
+                cells.activity.value = 1
+                break
+            elif status == threaded.YIELD:
+                break
+            elif status == threaded.PENDING:
+                if self.controller is None:
+                    cells.intr.value = 0
+                else:
+                    cells.inject.value = 0x100 | self.controller.acknowledge(n)
+            elif status == threaded.BREAK:
+                return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
+            elif status == threaded.INTERCEPT:
+                facts = dict(vector=int(cpu.vector) & 0xFF, error_code=int(cpu.error_code), address=int(cpu.fault_address))
+                return Stop("trap", n, **facts), budget - left
             else:
                 return Stop("error", n, text=f"the engine returned status {status}"), budget - left
         return None, budget - left
 
-    def _answer(self, cpu: Cpu) -> Stop | None:
-        """Do what an EXIT asks for; the instruction is then run again (or its write-back continued)."""
+    def _answer(self, n: int) -> Stop | None:
+        """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""
         self._quiet = 0
-        reason, port, width = int(cpu.reason), int(cpu.port), int(cpu.width)
+        c = self._cells[n]
+        reason, port, width = c.reason.value, c.port.value, c.width.value
         if reason == X_IN:
-            cpu.latch[0] = self.ports.read(port, width)
-            cpu.latched = 1
+            c.latch.value = self.ports.read(port, width)
+            c.latched.value = 1
         elif reason == X_OUT:
-            cpu.latched = 1
-            self.ports.write(port, width, int(cpu.value) & ALL_ONES[width])
+            c.latched.value = 1
+            self.ports.write(port, width, c.value.value & ALL_ONES[width])
         elif reason == X_MMIO_READ:
-            n = int(cpu.mmio_count)
-            cpu.mmio[n] = self.device_memory.read(port, width)
-            cpu.mmio_count = n + 1
+            count = c.mmio_count.value
+            self.cpus[n].mmio[count] = self.device_memory.read(port, width)
+            c.mmio_count.value = count + 1
         elif reason == X_MMIO_WRITE:
-            self.device_memory.write(port, width, int(cpu.value) & ALL_ONES[width])
+            self.device_memory.write(port, width, c.value.value & ALL_ONES[width])
         elif reason == X_SHUTDOWN:
-            return Stop("shutdown", int(cpu.index), address=int(cpu.fault_rip))
+            return Stop("shutdown", n, address=int(self.cpus[n].fault_rip))
         else:
-            return answers.answer(self, cpu, reason)
+            return answers.answer(self, self.cpus[n], reason)
         return None
 
     def step(self, n: int = 1) -> Stop:

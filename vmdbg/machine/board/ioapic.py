@@ -34,6 +34,10 @@ class Ioapic:
         """The line of input n, 0-23."""
         return lambda level: self.set_line(n, level)
 
+    def level(self, n: int) -> bool:
+        """What input n was driven to last."""
+        return bool(int(self.state["lines"]) >> n & 1)
+
     def set_line(self, n: int, level: bool) -> None:
         s = self.state
         was = bool(s["lines"] >> n & 1)

@@ -28,7 +28,7 @@ def power_management(ports, acpi, first: int) -> Function:
     """8086:7113 (82371AB, function 3): the registers of `acpi` at PMBA (40h), enabled by bit 0 of 80h; at `first` to begin with."""
 
     def place(register: int, width: int) -> None:
-        ports.ranges[:] = [r for r in ports.ranges if r[2] is not acpi]
+        ports.detach(acpi)
         base = f.get(PM_BASE, 4) & 0xFFC0
         if f.get(PM_ENABLE, 1) & 1 and base:
             ports.attach(base, 64, acpi)

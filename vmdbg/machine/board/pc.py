@@ -57,12 +57,13 @@ class Pc:
         return self.machine.clock
 
     def irq(self, n: int) -> Callable[[bool], None]:
-        """The line of IRQ n, 0-15, to both kinds of controllers."""
-        pic, ioapic = self.pic.irq(n), self.ioapic.irq(2 if n == 0 else n)
+        """The line of IRQ n, 0-15, to both kinds of controllers; they hear of changes only."""
+        pic, ioapic, at = self.pic.irq(n), self.ioapic, 2 if n == 0 else n
 
         def line(level: bool) -> None:
-            pic(level)
-            ioapic(level)
+            if ioapic.level(at) != level:
+                pic(level)
+                ioapic.set_line(at, level)
 
         return line
 

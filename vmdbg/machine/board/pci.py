@@ -89,8 +89,7 @@ class Region:
     def place(self, address: int) -> None:
         if address == self.address:
             return
-        ranges = self.space.ranges
-        ranges[:] = [r for r in ranges if r[2] is not self.device]
+        self.space.detach(self.device)
         self.address = address
         if address:
             self.space.attach(address, self.size, self.device)
