@@ -88,19 +88,28 @@ def mark_code(cpu, pa, length):
     phys_mark(cpu, pa, U8(PAGE_CODE))
 
 
-def is_breakpoint(shared, linear):
-    """Binary search in the sorted list of breakpoints."""
-    low, high = U64(0), shared.breakpoint_count
-    addresses = words64(shared.breakpoints)
+def holds(list, count, address):
+    """Binary search in a sorted list of addresses."""
+    low, high = U64(0), count
+    addresses = words64(list)
     while low < high:
         middle = (low + high) >> 1
-        if addresses[middle] < linear:
+        if addresses[middle] < address:
             low = middle + 1
         else:
             high = middle
-    if low == shared.breakpoint_count:
+    if low == count:
         return False
-    return addresses[low] == linear
+    return addresses[low] == address
+
+
+def is_breakpoint(shared, linear, at, form):
+    """Whether the run stops before an instruction: by its linear address, its backing offset, or what it is."""
+    if holds(shared.breakpoints, shared.breakpoint_count, linear):
+        return True
+    if shared.armed != 0 and words8(shared.armed)[form] != 0:
+        return True
+    return shared.physical_breakpoint_count != 0 and holds(shared.physical_breakpoints, shared.physical_breakpoint_count, at)
 
 
 def register_field(how, number):
@@ -204,7 +213,7 @@ def build(cpu, linear, pa):
         else:
             u = Uop(start + (count << 6))
             ended = fill_uop(cpu, shared, u, d, rip)
-            u.trap = U8(is_breakpoint(shared, linear))
+            u.trap = U8(is_breakpoint(shared, linear, at, U64(d.form)))
             length = U64(d.length)
             if crossed:
                 room = U64(0x1000) - (at & 0xFFF)

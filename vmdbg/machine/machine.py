@@ -8,8 +8,7 @@ to Python (ports, devices in memory, CPUID) is done here, between two entries of
 
 import ctypes
 import mmap
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
@@ -36,6 +35,7 @@ from vmdbg.machine.state import (
     Shared,
     Uop,
 )
+from vmdbg.machine.stopping import Stop, Stopping, origin_of
 
 PAGE = 4096
 QUANTUM = 2000  # steps a vCPU runs before the next one's turn
@@ -44,23 +44,6 @@ SKIPS = 10_000  # deadlines that may pass without waking anybody: a timer whose 
 ROM_ROOM = 16 << 20  # the largest ROM
 FOUR_GIB = 1 << 32
 BLOCKS, UOPS = 1 << 17, 1 << 19
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Why a run ended.
-
-    reason      budget, break (an address), trap (a vector about to be delivered), halt (for ever: interrupts are off), idle
-                (halted with interrupts on, nothing due), shutdown (triple fault), exit (the guest asked for it), error
-    """
-
-    reason: str
-    cpu: int = 0
-    vector: int | None = None
-    error_code: int | None = None
-    address: int | None = None
-    exit_code: int | None = None
-    text: str = ""
 
 
 SPENT = Stop("budget")
@@ -89,7 +72,7 @@ class Memory:
         self.address = self.array.ctypes.data
 
 
-class Machine:
+class Machine(Stopping):
     """`memory` bytes of RAM (a multiple of 4096), `cpus` vCPUs in reset state, no devices.
 
     engine: "threaded" (compiled, the default) or "plain" (Python).  progress(done, total, text) is told while the core
@@ -106,7 +89,6 @@ class Machine:
         self.timers: list[Timer] = []
         self.controller: Controller | None = None
         self.apics: list[Apic] = []  # one for each vCPU, or none
-        self.breakpoints: set[int] = set()
         self._keep: list = []
         self._build_shared(memory)
         self._core = None
@@ -123,6 +105,7 @@ class Machine:
         self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
         self._lone = self._core.go if self._core is not None and cpus == 1 else None
         self._cells = [Cells(cpu) for cpu in self.cpus]
+        self.stop_nowhere()
         self._quiet = 0  # no device wants anything before this clock; 0: not known
         self._clock = self._cells[0].clock
         self._counted = [cell for c in self._cells for cell in (c.instructions, c.events)]
@@ -150,8 +133,6 @@ class Machine:
         shared.buffer = self._allocate(256)
         self._missing, self._scratch = Uop(self._allocate(Uop.size)), self._allocate((blocks.LONGEST + 2) * Uop.size)
         self._missing.cost = code_pages.HELD
-        self._breakpoint_array = np.zeros(0, np.uint64)
-        shared.breakpoints = self._breakpoint_array.ctypes.data
 
     def _new_cpu(self, n: int) -> Cpu:
         cpu = Cpu(self._state.address + n * Cpu.size)
@@ -323,7 +304,11 @@ class Machine:
                 return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
             elif status == threaded.INTERCEPT:
                 facts = dict(vector=int(cpu.vector) & 0xFF, error_code=int(cpu.error_code), address=int(cpu.fault_address))
-                return Stop("trap", n, **facts), budget - left
+                return Stop("trap", n, origin=origin_of(cpu), **facts), budget - left
+            elif status == threaded.WATCHED:
+                return self.watched(cpu), budget - left
+            elif status == threaded.MODE:
+                return Stop("mode", n, before=int(cpu.mode_before), after=int(cpu.mode_seen)), budget - left
             else:
                 return Stop("error", n, text=f"the engine returned status {status}"), budget - left
         return None, budget - left
@@ -371,25 +356,6 @@ class Machine:
         """For devices: end the run with this exit code."""
         raise Leave(code)
 
-    # ---- stopping
-
-    def set_breakpoints(self, addresses: Iterable[int]) -> None:
-        """Stop before executing any of these linear addresses, instead of those given before."""
-        self.breakpoints = {a & (1 << 64) - 1 for a in addresses}
-        self._breakpoint_array = np.array(sorted(self.breakpoints), np.uint64)
-        self.shared.breakpoints = self._breakpoint_array.ctypes.data
-        self.shared.breakpoint_count = len(self.breakpoints)
-        self.drop_code()
-
-    def intercept(self, vectors: Iterable[int]) -> None:
-        """Stop before an exception with any of these vectors is delivered, instead of those given before."""
-        words = [0, 0, 0, 0]
-        for v in vectors:
-            words[v >> 6] |= 1 << (v & 63)
-        for cpu in self.cpus:
-            for i, w in enumerate(words):
-                cpu.intercept[i] = w
-
     def drop_code(self) -> None:
         """Forget all translated code."""
         cpu = self.cpus[0]
@@ -415,6 +381,7 @@ class Machine:
             return False
         if not data:
             return True
+        self.note_write(address, len(data))
         first, last = address // PAGE, (address + len(data) - 1) // PAGE
         if not np.any(self.page_flags.array[first : last + 1] & (PAGE_CODE | PAGE_TABLE)):
             self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)

@@ -7,14 +7,15 @@ watched page: those go through slots.py, and the driver sees to it that the inst
 """
 
 from isa.lang.struct import words8, words64
-from isa.lang.word import U64, outlined
+from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.debug import data_breakpoint
 from vmdbg.machine.paging import translate
-from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, backing
+from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_WATCHED, backing, phys_mark
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import slot
 from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, SLOW, Shared, TlbEntry
 from vmdbg.machine.tlb import ENTRIES, protect
+from vmdbg.machine.watch import MEMORY, near
 
 READ, WRITE = False, True
 PAGE_MASK = 0xFFF
@@ -114,11 +115,19 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     flags = words8(cpu.page_flags)[at >> 12]
     if (flags & PAGE_DEVICE) != 0:
         return slot(cpu, linear, size, write, read, user, implicit)
+    watched, touched = False, False
+    if (cpu.watching & MEMORY) != 0:
+        watched, touched = near(cpu, linear, at, size, write, read)
+        if watched:
+            phys_mark(cpu, at, U8(PAGE_WATCHED))  # so that what is done in bulk goes granule by granule
+    if touched:
+        return slot(cpu, linear, size, write, read, user, implicit)
+    flags = flags & ~U8(PAGE_WATCHED)
     if write and flags != 0:
         if flags == PAGE_CODE and not touches_code(cpu, at, size):
             return cpu.ram + at
         return slot(cpu, linear, size, write, read, user, implicit)
-    if bank == cpu.tlb_none:
+    if watched or bank == cpu.tlb_none:
         return cpu.ram + at
     entry = entry_of(bank, linear)
     page = linear & ~U64(PAGE_MASK)

@@ -11,6 +11,7 @@ from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U32, U64
 from vmdbg.machine.code_pages import drop_page
 from vmdbg.machine.state import Shared
+from vmdbg.machine.watch import note_walk
 
 PAGE_CODE, PAGE_TABLE, PAGE_WATCHED = 1, 2, 4  # translated code; a page table the TLB was filled from; a watchpoint or the like
 PAGE_DEVICE, PAGE_ROM = 8, 16  # belongs to a device; writes are ignored
@@ -70,6 +71,7 @@ def phys_write32(cpu, pa, value):
     if at < cpu.ram_size:
         words32(cpu.ram + at)[0] = value
         written(cpu, at)
+        note_walk(cpu, at, U64(4))
 
 
 def phys_write64(cpu, pa, value):
@@ -78,3 +80,4 @@ def phys_write64(cpu, pa, value):
     if at < cpu.ram_size:
         words64(cpu.ram + at)[0] = value
         written(cpu, at)
+        note_walk(cpu, at, U64(8))

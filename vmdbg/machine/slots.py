@@ -16,6 +16,7 @@ from vmdbg.machine.faults import fault
 from vmdbg.machine.paging import translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE, backing
 from vmdbg.machine.state import CR0_PG, EFER_LMA, EXIT, GP, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
+from vmdbg.machine.watch import note
 
 SLOTS, SLOT_SIZE = 96, 32  # CALL through a gate: 31 parameters read, 35 words pushed, descriptors; more than any other
 READ_ONLY, READ_WRITE, WRITE_ONLY = 0, 1, 2  # in slot_write[k]; READ_ONLY: it is not written back
@@ -188,6 +189,26 @@ def store_bytes(cpu, pa, at, count):
         shared.flush_epoch = shared.flush_epoch + 1
     if (flags & PAGE_CODE) != 0:
         drop_code(cpu, pa, count)
+
+
+def note_watched(cpu):
+    """Tell the watches what an instruction is about to have read and written."""
+    k = U64(0)
+    while k < cpu.slots:
+        first = U64(0x1000) - (cpu.slot_linear[k] & 0xFFF)
+        if first > cpu.slot_size[k]:
+            first = cpu.slot_size[k]
+        note_part(cpu, k, cpu.slot_linear[k], cpu.slot_physical[k << 1], first)
+        if first < cpu.slot_size[k]:
+            note_part(cpu, k, cpu.slot_linear[k] + first, cpu.slot_physical[(k << 1) + 1], cpu.slot_size[k] - first)
+        k = k + 1
+
+
+def note_part(cpu, k, linear, pa, size):
+    if cpu.slot_write[k] != WRITE_ONLY:
+        note(cpu, linear, backing(cpu, pa), size, False)
+    if cpu.slot_write[k] != READ_ONLY:
+        note(cpu, linear, backing(cpu, pa), size, True)
 
 
 @outlined

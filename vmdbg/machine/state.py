@@ -218,6 +218,15 @@ class Cpu(Struct):
     exited: U64  # scratch of the driver
     intercept: (U64, 4)  # bit v: stop before delivering vector v
     stop_next: U64  # rip of the uop a BREAK was reported for
+    watching: U64  # what the debugger wants to be told: bits of watch.py
+    watch_hit: U64  # 1 + the number of the watch that an instruction has touched; 0: none
+    watch_linear: U64  # ... at which linear address (all ones: a page walk or a device)
+    watch_physical: U64
+    watch_size: U64
+    watch_write: U64
+    watch_rip: U64  # offset of the instruction that went through slots last
+    mode_seen: U64  # the mode word at the last look, and the one before the change that is reported
+    mode_before: U64
     a20_mask: U64  # and-mask of physical addresses
     frame_count: U64  # words of the stack frame being built (frame.py)
     frame_value: (U64, 44)
@@ -279,6 +288,15 @@ class Block(Struct):
     next_in_page: (U32, 2)
 
 
+class Watch(Struct):
+    """Watched bytes; linear addresses, or backing offsets if kind says physical."""
+
+    first: U64
+    last: U64
+    kind: U64  # WATCH_* bits (watch.py)
+    spare: U64
+
+
 class Shared(Struct):
     """What all vCPUs of a machine share: translated code and epochs.  Derived state."""
 
@@ -300,5 +318,10 @@ class Shared(Struct):
     buffer: U64  # address of 32 bytes of code being translated, and a Decoded
     breakpoints: U64  # address of a sorted list of linear addresses
     breakpoint_count: U64
+    physical_breakpoints: U64  # address of a sorted list of backing offsets
+    physical_breakpoint_count: U64
+    armed: U64  # address of a byte for each form: 1 = stop before it; 0: none
+    watches: U64  # address of the watches
+    watch_count: U64
     rom_start: U64  # physical addresses from here up to 1 MiB are read-only RAM
     invalidations: U64  # how often translated code was dropped

@@ -16,7 +16,7 @@ from vmdbg.machine.faults import fault
 from vmdbg.machine.gates import EXCEPTION, EXTERNAL, NMI_EVENT
 from vmdbg.machine.memory import entry_of, locate_slow, misaligned
 from vmdbg.machine.segmentation import segment_check
-from vmdbg.machine.slots import COMMITTING, DELIVERING, DEVICE_READ, SLOW_TRY, begin, commit
+from vmdbg.machine.slots import COMMITTING, DELIVERING, DEVICE_READ, SLOW_TRY, begin, commit, note_watched
 from vmdbg.machine.state import (
     ASSIST,
     BRANCH,
@@ -38,9 +38,10 @@ from vmdbg.machine.state import (
     Uop,
 )
 from vmdbg.machine.tlb import refresh
+from vmdbg.machine.watch import MEMORY, MODES, mode_changed
 
 # Why the driver returns, besides EXIT, HALT and ASSIST
-CHECK, PENDING, BUDGET, BREAK, INTERCEPT, YIELD = range(8, 14)
+CHECK, PENDING, BUDGET, BREAK, INTERCEPT, YIELD, WATCHED, MODE = range(8, 16)
 UOP_SIZE = 64
 COST = HELD - 1
 TRIES = 64  # more than an event's delivery can begin anew
@@ -198,6 +199,7 @@ def slow_step(cpu):
     A page that becomes a page table meanwhile makes it start again: host addresses found before may have lost their right.
     """
     status, again = U64(FAULT), True
+    cpu.watch_rip = cpu.rip
     while again:
         cpu.slow = U64(0)
         address = find(cpu)
@@ -218,6 +220,8 @@ def slow_step(cpu):
         return status
     cpu.mmio_count = U64(0)
     cpu.latched = U64(0)
+    if (cpu.watching & MEMORY) != 0:
+        note_watched(cpu)
     cpu.slow = U64(COMMITTING)
     if commit(cpu) == EXIT:
         cpu.value_after = U64(status)
@@ -244,6 +248,8 @@ def deliver_event(cpu, vector, kind, error_code, has_error):
         cpu.slow = U64(DELIVERING)
         begin(cpu)
         status = U64(deliver(cpu, vector, kind, error_code, has_error, rip))
+        if status == BRANCH and (cpu.watching & MEMORY) != 0:
+            note_watched(cpu)
         if status == BRANCH:
             while commit(cpu) == EXIT:
                 status = U64(BRANCH)
@@ -380,6 +386,11 @@ def run(cpu):
             refresh(cpu)
             if cpu.value_after == HALT:
                 return U64(HALT)
+        if cpu.watching != 0 and not in_flight(cpu):
+            if cpu.watch_hit != 0:
+                return U64(WATCHED)
+            if (cpu.watching & MODES) != 0 and mode_changed(cpu):
+                return U64(MODE)
         if negative(cpu.pending):
             return U64(PENDING)
         if cpu.yields != 0:

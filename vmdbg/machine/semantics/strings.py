@@ -15,11 +15,12 @@ from isa.lang.struct import words8, words64
 from isa.lang.word import U64, outlined, slt
 from vmdbg.machine.flags import set_flags, zero
 from vmdbg.machine.memory import PAGE_MASK, READ, WRITE, access
+from vmdbg.machine.physical import PAGE_WATCHED
 from vmdbg.machine.state import ES, F_DF, FAULT, NEXT, RAX, RCX, RDI, REPEAT, RSI
 from vmdbg.machine.widths import element_shift, read_memory, read_register, sign_extend, truncate, write_memory, write_register
 
 REPNE = 0xF2
-GRANULE = 64  # translated code is tracked in pieces of this many bytes
+GRANULE = 64  # translated and watched bytes are tracked in pieces of this many
 
 
 def step_of(cpu, bits):
@@ -68,7 +69,9 @@ def least(a, b):
 
 
 def room(cpu, host, shift):
-    """Elements from host (in RAM) to the end of its page."""
+    """Elements from host (in RAM) to the end of its page; of its granule, if the page is watched."""
+    if (words8(cpu.page_flags)[(host - cpu.ram) >> 12] & PAGE_WATCHED) != 0:
+        return (U64(GRANULE) - ((host - cpu.ram) & (GRANULE - 1))) >> shift
     return (U64(PAGE_MASK + 1) - ((host - cpu.ram) & PAGE_MASK)) >> shift
 
 
