@@ -34,6 +34,7 @@ class Session:
         self.stop = Stop(self.position, (Reason("start", "not started"),))
         self.listing = Listing(self)
         self.between: Callable[[], None] | None = None  # called between slices while the machine runs
+        self.idle: Callable[[int], None] | None = None  # lets time pass, at most to this clock, while all vCPUs wait; None: it is skipped
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
         self._armed_addresses: frozenset[int] = frozenset()
@@ -77,6 +78,20 @@ class Session:
         """Make a running `run` or `step` stop soon.  From any thread."""
         self._interrupted.set()
 
+    def give(self, what: str, value) -> None:
+        """Something enters the machine from outside, now.  From the session's own thread, between two slices.
+
+        what: "serial" (bytes that arrive at COM1), "key" (a key's name and whether it goes down), "clock" (the clock that idle
+        time has come to).  Nothing else enters, so these with position and clock are all that a repetition needs: while all
+        vCPUs wait, the clock moves and the position does not.
+        """
+        if what == "serial":
+            self.monitor.board.uart.receive(value)
+        elif what == "key":
+            self.monitor.board.keyboard.key(*value)
+        else:
+            self.machine.skip_to(value)
+
     # ---- Running ------------------------------------------------------------------------------------------------
 
     def run(self, limit: int | None = None, until: Iterable[int] = (), traps: Iterable[int] = ()) -> Stop:
@@ -100,14 +115,20 @@ class Session:
             budget = self._slice if left is None else min(self._slice, left())
             if budget <= 0:
                 return self._stopped(Stop(self.position, (done,)))
-            began = time.perf_counter()
+            began, position = time.perf_counter(), self.position
+            self.machine.waits = left is None and self.idle is not None
             found = self.machine.run(budget, resume=resume)
             stop = self._classify(found, until, traps)
             if stop is not None:
                 return self._stopped(stop)
-            resume = found.reason != "budget"
-            if not resume and budget == self._slice:
-                self._adapt(time.perf_counter() - began)
+            if found.reason == "wait":
+                resume = resume and self.position == position
+                if self.idle is not None and not self._interrupted.is_set():
+                    self.idle(found.due)
+            else:
+                resume = found.reason != "budget"
+                if not resume and budget == self._slice:
+                    self._adapt(time.perf_counter() - began)
             if left is not None and left() <= 0:
                 continue
             if self.between is not None:
@@ -162,7 +183,7 @@ class Session:
     def _classify(self, found, until: frozenset[int], traps: frozenset[int]) -> Stop | None:
         """The machine's stop as ours; None to go on."""
         kind = found.reason
-        if kind == "budget":
+        if kind in ("budget", "wait"):
             return None
         if kind == "break":
             return self._at_address(until)

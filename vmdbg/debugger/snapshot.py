@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from vmdbg.debugger import registers, vectors
 from vmdbg.debugger.listing import Line
 from vmdbg.debugger.outlook import memory_operand, outlook
+from vmdbg.debugger.picture import Picture, VgaPicture
 from vmdbg.debugger.stop import Stop
+from vmdbg.debugger.terminal import Terminal
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.debugger.traps import name as trap_name
 from vmdbg.debugger.walk import Walk, walk
 from vmdbg.machine.flags import get_rflags
 
-SERIAL_TAIL = 16_384  # bytes of the serial log that a snapshot carries
 STACK_WORDS = 16
 
 # The registers of a pane, by the bits of the code
@@ -78,9 +79,8 @@ class Snapshot:
     breakpoints: frozenset[int]  # linear addresses
     stack: tuple[Word, ...]
     stack_top: int  # the linear address of the stack pointer
-    screen: tuple[str, ...]  # VGA text, 25 lines
-    cursor: tuple[int, int] | None
-    serial: str  # the tail of what the guest sent
+    screen: Picture  # VGA text, 25 lines
+    serial: Picture  # the terminal at COM1
     vectors: tuple[Vector, ...] = ()  # empty while running
     walk: Walk | None = None  # of walk_of; None while running
     walk_of: str = ""  # whose address that is
@@ -91,9 +91,16 @@ class Taker:
 
     def __init__(self, session):
         self.session = session
+        self.terminal = Terminal()
+        self._vga = VgaPicture()
         self._before: dict[str, int] = {}
         self._values: dict[str, int] = {}
-        self._position = -1
+        self._position = self._taken = -1
+
+    def news(self, steps: int) -> bool:
+        """Whether the machine has come far since the last snapshot, or the guest shows something new."""
+        s, m = self.session, self.session.monitor
+        return s.position - self._taken >= steps or self.terminal.behind(m.sent) or self._vga.behind(m.vga, s.machine.ram)
 
     def take(self, running: bool = False) -> Snapshot:
         s = self.session
@@ -102,7 +109,8 @@ class Taker:
         rflags = int(get_rflags(cpu))
         if not running and s.position != self._position:
             self._before, self._position = self._values, s.position
-        screen = monitor.vga.screen(s.machine.ram)
+        self._taken = s.position
+        self.terminal.follow(monitor.log, monitor.sent)
         snapshot = Snapshot(
             position=s.position,
             running=running,
@@ -122,9 +130,8 @@ class Taker:
             breakpoints=frozenset(s.breakpoints.addresses()),
             stack=() if running else self._stack(cpu),
             stack_top=self._stack_top(cpu),
-            screen=screen.text,
-            cursor=screen.cursor,
-            serial=bytes(monitor.log[-SERIAL_TAIL:]).decode("utf-8", "replace"),
+            screen=self._vga.take(monitor.vga, s.machine.ram),
+            serial=self.terminal.picture(),
             vectors=() if running else self._vectors(),
             walk=None if running else walk(s, self._walked()[0]),
             walk_of="" if running else self._walked()[1],

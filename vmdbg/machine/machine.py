@@ -89,6 +89,7 @@ class Machine(Stopping):
         self.timers: list[Timer] = []
         self.controller: Controller | None = None
         self.apics: list[Apic] = []  # one for each vCPU, or none
+        self.waits = False  # idle time is not skipped: `run` returns, and somebody else lets it pass
         self._keep: list = []
         self._build_shared(memory)
         self._core = None
@@ -193,7 +194,9 @@ class Machine(Stopping):
                     skips += 1
                     if due is None or skips > SKIPS or not self._listening():
                         return self._all_halted()
-                    self._skip_to(due)
+                    if self.waits:
+                        return Stop("wait", self._current(), due=due)
+                    self.skip_to(due)
                     continue
                 skips = 0
                 whole = min(left, SLICE)
@@ -236,8 +239,9 @@ class Machine(Stopping):
                 c.activity.value = 0
         return due
 
-    def _skip_to(self, clock: int) -> None:
-        """All vCPUs wait: time passes."""
+    def skip_to(self, clock: int) -> None:
+        """All vCPUs wait: time passes, at most to the next deadline."""
+        self._quiet = 0
         for c in self._cells:
             c.clock.value = max(clock, c.clock.value)
 

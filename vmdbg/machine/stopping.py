@@ -39,7 +39,8 @@ class Stop:
 
     reason      budget, break (an address or an armed form), trap (a vector about to be delivered), watch (memory was touched),
                 mode (ring or mode has changed), halt (for ever: interrupts are off), idle (halted with interrupts on, nothing
-                due), shutdown (triple fault), exit (the guest asked for it), error
+                due), shutdown (triple fault), exit (the guest asked for it), error, wait (halted, and Machine.waits: nothing
+                happens before the clock is `due`; Machine.skip_to brings it there)
     origin      of a trap: software, interrupt (external), nmi, exception
     access      of a watch
     before, after   mode words (watch.py) of a mode
@@ -56,6 +57,7 @@ class Stop:
     access: Access | None = None
     before: int = 0
     after: int = 0
+    due: int | None = None
 
 
 def origin_of(cpu: Cpu) -> str:

@@ -17,7 +17,8 @@ LOG_SIZE = 1 << 20  # bytes of output that are kept for the views
 class Bare:
     """A PC that runs one guest: the boot path of a BIOS or a boot loader, without either.
 
-    `serial(byte)` is called with every byte that leaves COM1 or a debug port; the last LOG_SIZE of them are in `log`.
+    `serial(byte)` is called with every byte that leaves COM1 or a debug port; the last LOG_SIZE of them
+    are in `log`, and `sent` counts them all.
     """
 
     name = "bare"
@@ -27,6 +28,7 @@ class Bare:
         self.machine = machine
         self.guest = guest
         self.log = bytearray()
+        self.sent = 0  # bytes since the start
         self.serial = serial
         self.board = Pc(machine, self._say, drives=drives(guest), firmware=guest.rom is not None)
         self.uart, self.vga = self.board.uart, self.board.vga
@@ -47,6 +49,7 @@ class Bare:
         if len(self.log) >= 2 * LOG_SIZE:
             del self.log[:LOG_SIZE]
         self.log.append(byte)
+        self.sent += 1
         if self.serial is not None:
             self.serial(byte)
 

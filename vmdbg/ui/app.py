@@ -1,5 +1,6 @@
 """The app: panes over snapshots, keys that become lines of commands."""
 
+import re
 from collections.abc import Callable, Iterable
 
 from textual.app import App, ComposeResult, SystemCommand
@@ -27,6 +28,8 @@ from vmdbg.ui.stack import Stack
 from vmdbg.ui.status import Status
 
 PANES = ("registers", "stack", "console", "output", "interrupts", "paging")  # that tabs choose from in a narrow terminal
+AT_ONCE = re.compile(r"prompt|type$")  # actions that decide where the next key goes
+MOUSE = ("focus", "maximize", "minimize")  # what may be done with the mouse while keys are the guest's
 BELOW = ("console", "output")  # that share the lowest place where there is no room for both
 VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk)  # that follow the snapshots
 
@@ -34,13 +37,13 @@ VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupt
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
     """The bindings of a key map; a line of commands becomes the action `command`.
 
-    What opens the command line has priority, that is, it is done before the next key is looked at: whatever is typed
-    after a colon belongs there, however fast.
+    What opens the command line or the guest's console has priority, that is, it is done before the next key is looked at:
+    whatever is typed after it belongs there, however fast.
     """
     found: list[BindingType] = []
     for k in keys:
         action = f"command({k.does[2:]!r})" if k.does.startswith(": ") else k.does
-        found.append(Binding(k.keys, action, k.label or k.help, show=bool(k.label), id=k.id, priority=action.startswith("prompt")))
+        found.append(Binding(k.keys, action, k.label or k.help, show=bool(k.label), id=k.id, priority=AT_ONCE.match(action) is not None))
     return found
 
 
@@ -113,6 +116,9 @@ class Debugger(App):
         self.typed = message.line
         self.action_command(message.line)
 
+    def on_console_typed(self, message: Console.Typed) -> None:
+        self.session_thread.give(message.data, message.keys)
+
     def on_disassembly_toggled(self) -> None:
         self.action_toggle_breakpoint()
 
@@ -138,8 +144,10 @@ class Debugger(App):
             self.action_command(f"toggle {address:#x}")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Letters are letters where they are typed into the command line, and other screens have keys of their own."""
-        return action != "prompt" or (len(self.screen_stack) == 1 and not isinstance(self.focused, Prompt))
+        """Keys are the guest's in its console; letters are letters in the command line; other screens have keys of their own."""
+        if isinstance(self.focused, Console):
+            return action in MOUSE
+        return not AT_ONCE.match(action) or (len(self.screen_stack) == 1 and not isinstance(self.focused, Prompt))
 
     def action_prompt(self, beginning: str) -> None:
         self.query_one(Prompt).open(beginning)
@@ -147,12 +155,17 @@ class Debugger(App):
     def action_console(self) -> None:
         self.query_one(Console).turn()
 
+    def action_type(self) -> None:
+        """From now on keys go to the guest."""
+        self.action_pane("console")
+        self.screen.set_focus(self.query_one(Console))  # at once: what is typed next belongs there
+
     def action_pane(self, name: str) -> None:
         self.query_one(Tabs).active = f"tab-{name}"
         self._choose(name)
         if name in BELOW:
             self._front(name)
-        if not self.screen.has_class("-narrow"):
+        if not self.screen.has_class("-narrow") and name != "console":
             self.query_one(f"#{name}").focus()
 
     def _choose(self, name: str) -> None:

@@ -20,6 +20,7 @@ GDB = (
     Key("break", "b,f9", "toggle_breakpoint", "Break", "set or delete a breakpoint at the cursor of the disassembly"),
     Key("goto", "g", "prompt('goto ')", "Go to", "show another place in the disassembly"),
     Key("command", "colon", "prompt('')", "Command", "type a command: help lists them"),
+    Key("type", "i", "type", "Type", "keys go to the guest: to its keyboard, or to the serial port if that is shown; control-] ends it"),
     Key("console", "o", "console", "", "console: screen or serial port"),
     Key("pane_1", "1", "pane('registers')", "", "registers"),
     Key("pane_2", "2", "pane('stack')", "", "stack"),

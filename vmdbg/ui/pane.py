@@ -33,13 +33,16 @@ class Pane(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.border_title = title
         self.tooltip = help
-        self.rows: Sequence[Row] = ()
+        self.rows: Sequence = ()  # of Row, but for panes that draw their own
 
-    def show(self, rows: Sequence[Row]) -> None:
+    def show(self, rows: Sequence, width: int | None = None) -> None:
+        """`width`: columns of the longest row, where that is known."""
         if rows == self.rows:
             return
         self.rows = rows
-        self.virtual_size = Size(max((sum(len(text) for text, _ in row) for row in rows), default=0), len(rows))
+        longest = max((sum(len(text) for text, _ in row) for row in rows), default=0) if width is None else width
+        if self.virtual_size != (size := Size(longest, len(rows))):
+            self.virtual_size = size
         self.refresh()
 
     def bring(self, y: int) -> None:

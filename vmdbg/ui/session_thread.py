@@ -8,12 +8,16 @@ from collections.abc import Callable
 
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
+from vmdbg.debugger.console_input import ConsoleInput
+from vmdbg.debugger.idling import WallClock
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot, Taker
 from vmdbg.monitor.guest import GuestError
 from vmdbg.ui.protocol import Answered, Refused, Taken
 
 PERIOD = 1 / 25  # seconds between snapshots while the machine runs
+IDLE_PERIOD = 1 / 4  # the same while it mostly waits and the guest shows nothing new
+IDLE = 1_000_000  # steps in a PERIOD of a machine that mostly waits
 
 
 class SessionThread(threading.Thread):
@@ -23,8 +27,10 @@ class SessionThread(threading.Thread):
         super().__init__(name="session", daemon=True)
         self.opening, self.post = opening, post
         self.interpreter: Interpreter | None = None
+        self.console: ConsoleInput | None = None
+        self.clock: WallClock | None = None
         self.busy = False  # a command is running
-        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[str | None | type[ConsoleInput]] = queue.SimpleQueue()
         self._unseen = threading.Event()  # a snapshot was posted that the app has not taken
         self._latest: Snapshot | None = None
         self._taken = 0.0
@@ -35,8 +41,19 @@ class SessionThread(threading.Thread):
         self._lines.put(line)
 
     def pause(self) -> None:
-        if self.interpreter is not None:
+        if self.interpreter is not None and self.clock is not None:
             self.interpreter.session.interrupt()
+            self.clock.wake()
+
+    def give(self, data: bytes = b"", keys: tuple[str, ...] = ()) -> None:
+        """What the user types for the guest; an idle one goes on with it."""
+        if self.console is None or self.clock is None:
+            return
+        self.console.type(data)
+        self.console.press(keys)
+        self.clock.wake()
+        if not self.busy:
+            self._lines.put(ConsoleInput)
 
     def end(self) -> None:
         """Stop the machine and the thread."""
@@ -58,11 +75,18 @@ class SessionThread(threading.Thread):
         try:
             session = self.opening()
             taker = Taker(session)
+            self.console, self.clock = ConsoleInput(session), WallClock(session)
+            taker.terminal.answer = self.console.type
             session.between = lambda: self._watch(taker)
+            session.idle = self.clock.pass_until
             self.interpreter = Interpreter(session)
             self._show(taker.take())
-            while (line := self._lines.get()) is not None:
+            while (item := self._lines.get()) is not None:
+                line = item if isinstance(item, str) else "continue"
+                if item is ConsoleInput and not (self.console.waiting and session.stop.has("idle")):
+                    continue
                 self.busy = True
+                self.console.pump()
                 answer = self._answer(line)
                 self.busy = False
                 self._show(taker.take())
@@ -81,8 +105,11 @@ class SessionThread(threading.Thread):
 
     def _watch(self, taker: Taker) -> None:
         """Between two slices: a snapshot, if one is due and the app has taken the one before."""
+        assert self.console is not None
+        self.console.pump()
         now = time.perf_counter()
-        if now - self._taken >= PERIOD and not self._unseen.is_set():
+        passed = now - self._taken
+        if passed >= PERIOD and not self._unseen.is_set() and (passed >= IDLE_PERIOD or taker.news(IDLE)):
             self._taken = now
             self._show(taker.take(running=True))
 

@@ -63,13 +63,17 @@ class I8042:
 
     # ---- what the host does
 
+    def accepts(self, name: str, down: bool = True) -> bool:
+        """Whether `key` would be heard now: the keyboard scans, and has room."""
+        return bool(self.state["scanning"]) and self._room("keyboard") > len(KEYS[name]) - down
+
     def key(self, name: str, down: bool = True) -> bool:
         """A key of KEYS goes down or up.  False: the keyboard does not scan, or has no room."""
-        codes, s = KEYS[name], self.state
+        codes = KEYS[name]
+        if not self.accepts(name, down):
+            return False
         if not down:
             codes = codes[:-1] + bytes([0xF0, codes[-1]])
-        if not s["scanning"] or self._room("keyboard") < len(codes):
-            return False
         for code in codes:
             self._put("keyboard", code)
         self._move()
