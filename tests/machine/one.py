@@ -57,9 +57,11 @@ class One:
         self.cpu, self.shared, self.uop = Cpu(base), Shared(base + Cpu.size), Uop(base + Cpu.size + Shared.size)
         self.spare = base + Cpu.size + Shared.size + Uop.size
         self.tlb = np.zeros(TLB_SIZE, np.uint8)
-        self.flags, self.code = np.zeros(RAM_SIZE // PAGE + 1, np.uint8), np.zeros(RAM_SIZE // PAGE + 1, np.uint64)
+        self.flags, self.dirty = np.zeros((2, RAM_SIZE // PAGE + 1), np.uint8)
+        self.code = np.zeros(RAM_SIZE // PAGE + 1, np.uint64)
         self.cpu.ram, self.cpu.ram_size = self.bytes.ctypes.data, RAM_SIZE
         self.cpu.page_flags, self.cpu.page_code = self.flags.ctypes.data, self.code.ctypes.data
+        self.cpu.page_dirty = self.dirty.ctypes.data
         self.cpu.shared, self.cpu.tlb_contexts = self.shared.address, self.tlb.ctypes.data
         self.cpu.a20_mask = U64(~0)
         self.meanings = build.meanings()

@@ -33,11 +33,12 @@ class Memory:
 
     def __init__(self, mode: str):
         self.ram = np.zeros(RAM, np.uint8)
-        self.flags = np.zeros(RAM >> 12, np.uint8)
+        self.flags, self.dirty = np.zeros((2, RAM >> 12), np.uint8)
         self.structs = np.zeros(Cpu.size + Shared.size, np.uint8)
         self.cpu = cpu = Cpu(self.structs.ctypes.data)
         cpu.shared = self.structs.ctypes.data + Cpu.size
         cpu.ram, cpu.ram_size, cpu.page_flags, cpu.a20_mask = self.ram.ctypes.data, RAM, self.flags.ctypes.data, (1 << 64) - 1
+        cpu.page_dirty = self.dirty.ctypes.data
         cpu.cr0, cpu.cr3, cpu.cr4 = CR0_PE | CR0_PG | CR0_WP, 0x1000, 0
         self.mode = mode
         if mode != "32":

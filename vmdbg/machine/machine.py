@@ -33,6 +33,7 @@ from vmdbg.machine.state import (
     CacheEntry,
     Cpu,
     Shared,
+    TlbEntry,
     Uop,
 )
 from vmdbg.machine.stopping import Stop, Stopping, origin_of
@@ -91,6 +92,7 @@ class Machine(Stopping):
         self.apics: list[Apic] = []  # one for each vCPU, or none
         self.waits = False  # idle time is not skipped: `run` returns, and somebody else lets it pass
         self._keep: list = []
+        self.write_rights: list[np.ndarray] = []  # TlbEntry.write of all entries of each vCPU
         self._build_shared(memory)
         self._core = None
         if engine == "threaded":
@@ -123,8 +125,8 @@ class Machine(Stopping):
     def _build_shared(self, memory: int) -> None:
         pages = (memory + ROM_ROOM) // PAGE
         self.shared = shared = Shared(self._allocate(Shared.size))
-        self.page_flags = Memory(pages)
-        self._page_code, self._page_head = self._allocate(8 * pages), self._allocate(4 * pages)
+        self.page_flags, self.page_dirty = Memory(pages), Memory(pages)
+        self.page_code, self._page_head = Memory(8 * pages), self._allocate(4 * pages)
         shared.page_head, shared.hash = self._page_head, self._allocate(4 * code_pages.CHAINS)
         shared.blocks, shared.block_count, shared.block_limit = self._allocate(BLOCKS * Block.size), 1, BLOCKS
         shared.uops, shared.uop_count, shared.uop_limit = self._allocate(UOPS * Uop.size), 0, UOPS
@@ -138,8 +140,11 @@ class Machine(Stopping):
     def _new_cpu(self, n: int) -> Cpu:
         cpu = Cpu(self._state.address + n * Cpu.size)
         cpu.index, cpu.ram, cpu.ram_size, cpu.a20_mask = n, self._ram.address, self.memory_size, ~U64(0)
-        cpu.page_flags, cpu.page_code, cpu.shared = self.page_flags.address, self._page_code, self.shared.address
-        cpu.tlb_contexts, cpu.cache = self._allocate(tlb.SIZE), self._allocate(blocks.CACHE * CacheEntry.size)
+        cpu.page_flags, cpu.page_dirty = self.page_flags.address, self.page_dirty.address
+        cpu.page_code, cpu.shared = self.page_code.address, self.shared.address
+        translations = Memory(tlb.SIZE)
+        self.write_rights.append(translations.array.view("<u8").reshape(-1, TlbEntry.size // 8)[:, 1])
+        cpu.tlb_contexts, cpu.cache = translations.address, self._allocate(blocks.CACHE * CacheEntry.size)
         cpu.tlb_none = self._keep_array(np.full(tlb.BANK_SIZE, 0xFF, np.uint8))
         cpu.scratch, cpu.missing = self._scratch, self._missing.address
         cpu.stop, cpu.handlers = self._handlers[blocks.STOP], self._handlers.ctypes.data
@@ -389,6 +394,7 @@ class Machine(Stopping):
         first, last = address // PAGE, (address + len(data) - 1) // PAGE
         if not np.any(self.page_flags.array[first : last + 1] & (PAGE_CODE | PAGE_TABLE)):
             self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)
+            self.page_dirty.array[first : last + 1] = 1
             return True
         done = 0
         while done < len(data):
@@ -398,12 +404,17 @@ class Machine(Stopping):
             done += n
         return True
 
+    def drop_page(self, page: int) -> None:
+        """Forget the code that was translated from a page of RAM."""
+        cpu = self.cpus[0]
+        self._core.drop_page(int(cpu.address), page) if self._core else code_pages.drop_page(cpu, U64(page))
+
     def claim(self, first: int, count: int, device: Device) -> None:
         """Give physical addresses to a device; those inside RAM must be whole pages."""
         self.device_memory.attach(first, count, device)
         for page in range(first // PAGE, min((first + count + PAGE - 1) // PAGE, self.memory_size // PAGE)):
             self.page_flags.array[page] |= PAGE_DEVICE
-        self._pages_changed()
+        self.pages_changed()
 
     def add_rom(self, image: bytes) -> None:
         """Firmware that ends at 4 GiB, where every CPU starts after reset; its length is a multiple of 4096, at most ROM_ROOM."""
@@ -417,15 +428,16 @@ class Machine(Stopping):
         self.page_flags.array[self.memory_size // PAGE : end // PAGE] |= PAGE_ROM
         for cpu in self.cpus:
             cpu.rom_base, cpu.rom_size = base, len(image)
-        self._pages_changed()
+        self.pages_changed()
 
     def make_rom(self, first: int, count: int) -> None:
         """Let guest writes to these pages of RAM go nowhere."""
         for page in range(first // PAGE, (first + count + PAGE - 1) // PAGE):
             self.page_flags.array[page] |= PAGE_ROM
-        self._pages_changed()
+        self.pages_changed()
 
-    def _pages_changed(self) -> None:
+    def pages_changed(self) -> None:
+        """Translations in use may have changed."""
         self.shared.flush_epoch = int(self.shared.flush_epoch) + 1
 
     def walk(self, cpu_index: int, linear: int):

@@ -10,7 +10,7 @@ from isa.lang.struct import words8, words64
 from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.debug import data_breakpoint
 from vmdbg.machine.paging import translate
-from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_WATCHED, backing, phys_mark
+from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_WATCHED, backing, mark_dirty, phys_mark
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import slot
 from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, SLOW, Shared, TlbEntry
@@ -124,9 +124,12 @@ def locate_slow(cpu, linear, size, write, read, implicit):
         return slot(cpu, linear, size, write, read, user, implicit)
     flags = flags & ~U8(PAGE_WATCHED)
     if write and flags != 0:
-        if flags == PAGE_CODE and not touches_code(cpu, at, size):
-            return cpu.ram + at
-        return slot(cpu, linear, size, write, read, user, implicit)
+        if flags != PAGE_CODE or touches_code(cpu, at, size):
+            return slot(cpu, linear, size, write, read, user, implicit)
+        mark_dirty(cpu, at)
+        return cpu.ram + at
+    if write:
+        mark_dirty(cpu, at)
     if watched or bank == cpu.tlb_none:
         return cpu.ram + at
     entry = entry_of(bank, linear)

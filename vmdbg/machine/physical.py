@@ -4,7 +4,8 @@
     backing      0 .. ram_size                     ram_size .. ram_size + rom_size
 
 The backing offset counts bytes of host memory from cpu.ram; pages are numbered by it.  Each has a byte in cpu.page_flags
-that says what a write to it must do besides writing.
+that says what a write to it must do besides writing, and one in cpu.page_dirty that is set where it may be written: who
+clears those takes the right to write from all TLBs too (ram_pages.py).
 """
 
 from isa.lang.struct import words8, words32, words64
@@ -27,6 +28,11 @@ def backing(cpu, pa):
     if pa - cpu.rom_base < cpu.rom_size:
         return pa - cpu.rom_base + cpu.ram_size
     return U64(ABSENT)
+
+
+def mark_dirty(cpu, at):
+    """The page at a backing offset is written, or can be from now on."""
+    words8(cpu.page_dirty)[at >> 12] = U8(1)
 
 
 def phys_mark(cpu, at, flag):
@@ -70,6 +76,7 @@ def phys_write32(cpu, pa, value):
     at = backing(cpu, pa & cpu.a20_mask)
     if at < cpu.ram_size:
         words32(cpu.ram + at)[0] = value
+        mark_dirty(cpu, at)
         written(cpu, at)
         note_walk(cpu, at, U64(4))
 
@@ -79,5 +86,6 @@ def phys_write64(cpu, pa, value):
     at = backing(cpu, pa & cpu.a20_mask)
     if at < cpu.ram_size:
         words64(cpu.ram + at)[0] = value
+        mark_dirty(cpu, at)
         written(cpu, at)
         note_walk(cpu, at, U64(8))

@@ -14,7 +14,7 @@ from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.code_pages import drop_code
 from vmdbg.machine.faults import fault
 from vmdbg.machine.paging import translate
-from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE, backing
+from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE, backing, mark_dirty
 from vmdbg.machine.state import CR0_PG, EFER_LMA, EXIT, GP, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
 from vmdbg.machine.watch import note
 
@@ -171,6 +171,7 @@ def store_bytes(cpu, pa, at, count):
     flags = words8(cpu.page_flags)[pa >> 12]
     if (flags & PAGE_ROM) != 0:
         return
+    mark_dirty(cpu, pa)
     changed = False
     target = words8(cpu.ram + pa)
     if (flags & PAGE_TABLE) != 0:

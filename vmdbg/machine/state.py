@@ -209,6 +209,7 @@ class Cpu(Struct):
     rom_base: U64  # physical address of the ROM below 4 GiB; its bytes stand behind RAM in host memory
     rom_size: U64  # 0: none
     page_flags: U64  # address of a byte for each page of RAM and ROM: what write-tracking it needs
+    page_dirty: U64  # address of a byte for each page of RAM and ROM: 1 if it may have been written since the bytes were cleared
     origin: U64  # the uop that found no block, so that it can be linked
     cache: U64  # address of the jump cache
     scratch: U64  # address of uops for partial blocks

@@ -129,7 +129,7 @@ class Stopping:
             cpu.watching = int(cpu.watching) & ~MEMORY | (MEMORY if self._watches else 0)
             cpu.watch_hit = 0
         self.page_flags.array &= 0xFF ^ PAGE_WATCHED
-        self._pages_changed()
+        self.pages_changed()
 
     def watch_modes(self, on: bool) -> None:
         """Stop after a change of ring or mode."""

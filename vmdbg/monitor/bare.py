@@ -10,14 +10,13 @@ from vmdbg.machine.board.ide_disk import Disk
 from vmdbg.machine.board.pc import Pc
 from vmdbg.monitor.guest import Guest, GuestError
 from vmdbg.monitor.start import start
-
-LOG_SIZE = 1 << 20  # bytes of output that are kept for the views
+from vmdbg.monitor.transcript import KEPT, Transcript
 
 
 class Bare:
     """A PC that runs one guest: the boot path of a BIOS or a boot loader, without either.
 
-    `serial(byte)` is called with every byte that leaves COM1 or a debug port; the last LOG_SIZE of them
+    `serial(byte)` is called with every byte that leaves COM1 or a debug port; the last of them
     are in `log`, and `sent` counts them all.
     """
 
@@ -27,10 +26,8 @@ class Bare:
         """`machine` has guest.memory bytes of RAM and CPUs in reset state."""
         self.machine = machine
         self.guest = guest
-        self.log = bytearray()
-        self.sent = 0  # bytes since the start
-        self.serial = serial
-        self.board = Pc(machine, self._say, drives=drives(guest), firmware=guest.rom is not None)
+        self.transcript = Transcript(serial)
+        self.board = Pc(machine, self.transcript.say, drives=drives(guest), firmware=guest.rom is not None)
         self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
         guest.place(machine.ram)
@@ -45,13 +42,19 @@ class Bare:
             for at, data in ((acpi_tables.RSDP, acpi_tables.tables(cpus)), (mp_table.POINTER, mp_table.tables(cpus))):
                 self.machine.ram[at : at + len(data)] = bytearray(data)
 
-    def _say(self, byte: int) -> None:
-        if len(self.log) >= 2 * LOG_SIZE:
-            del self.log[:LOG_SIZE]
-        self.log.append(byte)
-        self.sent += 1
-        if self.serial is not None:
-            self.serial(byte)
+    @property
+    def log(self) -> bytes:
+        """What the guest has said, as far as it is kept."""
+        return self.transcript.tail(2 * KEPT)
+
+    @property
+    def sent(self) -> int:
+        """How many bytes that are since the start."""
+        return self.transcript.said
+
+    def state_roots(self) -> dict[str, object]:
+        """What checkpoints are made of besides the machine."""
+        return dict(board=self.board, transcript=self.transcript)
 
 
 def drives(guest: Guest) -> tuple:

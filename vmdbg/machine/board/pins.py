@@ -60,7 +60,11 @@ def forget(machine, cpu) -> None:
 
 def set_a20(machine, on: bool) -> None:
     """The A20 gate of all vCPUs."""
-    mask = ALL if on else ALL & ~A20
+    set_a20_mask(machine, ALL if on else ALL & ~A20)
+
+
+def set_a20_mask(machine, mask: int) -> None:
+    """The gate by what it lets through."""
     if int(machine.cpus[0].a20_mask) == mask:
         return
     for cpu in machine.cpus:
