@@ -9,6 +9,7 @@ from vmdbg.machine.board.ide_cdrom import SECTOR, Cdrom
 from vmdbg.machine.board.ide_disk import Disk
 from vmdbg.machine.board.pc import Pc
 from vmdbg.monitor.guest import Guest, GuestError
+from vmdbg.monitor.low_memory import place_low_memory
 from vmdbg.monitor.start import start
 from vmdbg.monitor.transcript import KEPT, Transcript
 
@@ -36,8 +37,9 @@ class Bare:
         start(machine.cpus[0], machine.ram, guest)
 
     def _firmware_tables(self) -> None:
-        """ACPI and MP tables where firmware would have left them, except where the guest itself is firmware."""
+        """What firmware would have left: low memory, ACPI and MP tables; nothing where the guest itself is firmware."""
         if self.guest.rom is None:
+            place_low_memory(self.machine.ram)
             cpus = len(self.machine.cpus)
             for at, data in ((acpi_tables.RSDP, acpi_tables.tables(cpus)), (mp_table.POINTER, mp_table.tables(cpus))):
                 self.machine.ram[at : at + len(data)] = bytearray(data)

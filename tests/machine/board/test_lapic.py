@@ -185,6 +185,20 @@ def test_one_shot(divide, by):
     assert (vectors(lapic), lapic.read(CURRENT, 4)) == ([0x40], 0)
 
 
+def test_a_count_that_has_ended_stays_so():
+    """One-shot mode at 0, made periodic: the timer waits for a new count."""
+    lapic, time = one()
+    lapic.write(DIVIDE, 4, 11)
+    lapic.write(TIMER, 4, 0x40)
+    lapic.write(INITIAL, 4, 100)
+    assert until(lapic, time, 150) == [100]
+    lapic.write(TIMER, 4, 0x20040)
+    time.now = 170
+    assert (lapic.read(CURRENT, 4), lapic.deadline()) == (0, None)
+    lapic.write(INITIAL, 4, 100)
+    assert (lapic.read(CURRENT, 4), lapic.deadline()) == (100, 270)
+
+
 def test_periodic_does_not_drift():
     lapic, time = one()
     lapic.write(DIVIDE, 4, 11)

@@ -33,6 +33,7 @@ LAPIC = np.dtype(
         ("divide", "u4"),
         ("start", "i8"),  # ns at which the initial count was loaded
         ("due", "i8"),
+        ("stopped", "u1"),  # 1: it has counted to 0 in one-shot mode, and stays there until a count is written
         ("lines", "u1"),  # levels of LINT0 and LINT1
         ("extint", "u1"),  # 1: an ExtINT message waits
     ]
@@ -97,7 +98,7 @@ class Lapic:
     def reset(self) -> None:
         """Power-up and INIT: everything but the ID, the mode and the pins (SDM vol. 3, 11.4.7.1)."""
         s = self.state
-        for name in ("tpr", "ldr", "isr", "tmr", "irr", "esr", "errors", "icr", "initial", "divide", "extint"):
+        for name in ("tpr", "ldr", "isr", "tmr", "irr", "esr", "errors", "icr", "initial", "divide", "stopped", "extint"):
             s[name] = 0
         s["dfr"], s["svr"], s["lvt"], s["due"] = 0xFFFFFFFF, 0xFF, MASKED, NEVER
         if s["mode"] == X2APIC:
@@ -405,7 +406,7 @@ class Lapic:
             self._write_lvt(offset - LVT >> 4, value)
         elif offset == INITIAL:
             if self._timer_mode() != TSC_DEADLINE:
-                s["initial"], s["start"] = value, self.clock()
+                s["initial"], s["start"], s["stopped"] = value, self.clock(), 0
                 self.retime()
         elif offset == DIVIDE:
             now = self.clock()
@@ -426,6 +427,8 @@ class Lapic:
         if n == TIMER:
             self._settle(self.clock())
             was = self._timer_mode()
+            if was == ONE_SHOT and s["initial"] and not self._count(self.clock()):
+                s["stopped"] = 1
             s["lvt"][n] = value
             if (was == TSC_DEADLINE) != (self._timer_mode() == TSC_DEADLINE):
                 s["initial"], self.core.tsc_deadline = 0, 0
@@ -457,7 +460,7 @@ class Lapic:
         """The current count register."""
         s = self.state
         initial, mode = int(s["initial"]), self._timer_mode()
-        if not initial or mode == TSC_DEADLINE:
+        if not initial or s["stopped"] or mode == TSC_DEADLINE:
             return 0
         done = (clock - int(s["start"])) // self._divisor()
         return initial - done % initial if mode == PERIODIC else max(initial - done, 0)
@@ -470,7 +473,7 @@ class Lapic:
             wanted = self.core.tsc_deadline
             if wanted:
                 due = now + max(wanted - (now + self.core.tsc_offset & (1 << 64) - 1), 0)
-        elif s["initial"] and not entry & MASKED:
+        elif s["initial"] and not s["stopped"] and not entry & MASKED:
             period = int(s["initial"]) * self._divisor()
             due = int(s["start"]) + period
             if due <= now:

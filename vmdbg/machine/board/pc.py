@@ -20,6 +20,9 @@ from vmdbg.machine.board.pit import Pit, Port61
 from vmdbg.machine.board.port92 import Port92
 from vmdbg.machine.board.post_port import PostPort
 from vmdbg.machine.board.rtc import Rtc
+from vmdbg.machine.board.shutdown_port import FIRST as SHUTDOWN_PORT
+from vmdbg.machine.board.shutdown_port import ShutdownPort
+from vmdbg.machine.board.test_device import LATCH, LINES, MEMORY, SIZE, TestDevice
 from vmdbg.machine.board.uart import Uart
 from vmdbg.machine.board.vga_text import FIRST_PORT, PORTS, VgaText
 
@@ -126,6 +129,7 @@ def build(pc: Pc) -> None:
     make_console(pc)  # serial port, screen, debug ports
     make_chipset(pc)  # PCI, disks, ACPI, fw_cfg, the reset port
     make_exits(pc)  # how guests end the run
+    make_test_device(pc)  # what test suites bring themselves elsewhere
 
 
 def make_interrupt_controllers(pc: Pc) -> None:
@@ -206,6 +210,14 @@ def make_chipset(pc: Pc) -> None:
 def make_exits(pc: Pc) -> None:
     ports = pc.machine.ports
     ports.attach(0xF4, 4, ExitPort(pc.end))
+    ports.attach(SHUTDOWN_PORT, 1, ShutdownPort(lambda: pc.end(0)))
+
+
+def make_test_device(pc: Pc) -> None:
+    pc.test_device = TestDevice(pc.irq)
+    pc.machine.ports.attach(LATCH, 12, pc.test_device)
+    pc.machine.ports.attach(LINES, 24, pc.test_device.lines)
+    pc.machine.claim(MEMORY, SIZE, pc.test_device.memory)
 
 
 def leave(status: int) -> None:
