@@ -1,6 +1,7 @@
 """vmdbg run: what the guest says, and how it ended."""
 
 import functools
+import json
 import signal
 import subprocess
 import sys
@@ -71,3 +72,33 @@ def test_the_installed_program():
     found = subprocess.run([sys.executable, "-m", "vmdbg", "run", "hello16"], capture_output=True, timeout=600)
     assert found.stdout == b"Hello from real mode: 16 bits, one ring, no walls.\r\n"
     assert found.returncode == 0
+
+
+def test_figures_of_a_run(tmp_path, capfd, engine):
+    """--stats: what was counted is what the guest did: 3 bytes to COM1, one INT, the way out."""
+    path, stats = tmp_path / "guest.bin", tmp_path / "stats.json"
+    path.write_bytes(bytes.fromhex("ba f8 03 b0 41 ee ee ee cd 30 b0 07 e6 f4"))  # real mode: its INTs lead to an IRET
+    assert main(["run", str(path), "--bits", "16", "--load-address", "0x7c00", "--stats", str(stats)]) == 15
+    assert capfd.readouterr().out == "AAA"
+    found = json.loads(stats.read_text())
+    assert found["status"] == 15 and found["format"] == "flat binary"
+    assert found["instructions"] == found["steps"] == 8 and found["instructions_by_cpu"] == [8]  # the last OUT never ends
+    assert found["events_by_vector"] == {"48": 1}
+    assert found["exits"] == {"out": 4}
+    assert found["ports"] == {"0x3f8": {"out": 3}, "0xf4": {"out": 1}}
+    assert found["idle"] == 0 and found["translation"]["drops"] >= 0
+    assert found["seconds"] > 0 and found["instructions_per_second"] > 0
+
+
+def test_a_place_has_the_name_that_symbols_give_it(tmp_path, capfd, engine):
+    """--symbols, moved by --slide: in the reason of a stop and in the chain."""
+    path, names = tmp_path / "guest.bin", tmp_path / "System.map"
+    path.write_bytes(b"\x90\x0f\x0b")
+    names.write_text("0000000000001000 T begin\n0000000000001001 t break_it\n")
+    assert main(["run", str(path), "--symbols", str(names), "--slide", "0xff000"]) == 70
+    err = capfd.readouterr().err
+    assert "triple fault at 0x100001 break_it, after 1 steps" in err
+    assert "6 #UD at 00100001 break_it: ud2" in err
+    path.write_bytes(b"\xeb\xfe")
+    assert main(["run", str(path), "--symbols", str(names), "--slide", "0xff000", "--max-instructions", "10"]) == 74
+    assert "instruction limit reached at 0x100000 begin, after 10 steps" in capfd.readouterr().err

@@ -19,6 +19,7 @@ from vmdbg.machine.state import CS, RAX, RSP, Cpu
 @dataclass(frozen=True)
 class Stop:
     reason: str
+    cpu: int = 0
     vector: int | None = None
     error_code: int | None = None
     address: int | None = None

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 import guests
 from vmdbg.cli.values import Bits, Number, Size, UsageError, check_address
+from vmdbg.debugger.symbols import Symbols, read_symbol_file
 from vmdbg.monitor.guest import Guest, Options
 
 
@@ -53,6 +54,10 @@ class Boot:
     "Where it starts: its first byte, or an ELF file's own entry."
     bits: Bits | None = None
     "The mode a flat binary starts in: 16 real, 32 protected, 64 long."
+    symbols: str | None = None
+    "Names of addresses: an ELF file, a System.map, what nm or /proc/kallsyms say; else those of the guest's own file."
+    slide: Number = None
+    "How far the kernel moved away from those addresses (KASLR); without it, it is found out where the guest tells."
 
 
 def load(name: str, boot: Boot) -> Guest:
@@ -77,6 +82,16 @@ def load(name: str, boot: Boot) -> Guest:
             cdrom=boot.cdrom,
         ),
     )
+
+
+def symbols(boot: Boot) -> Symbols | None:
+    """Those that --symbols names, where --slide says; None for those of the guest's file."""
+    if boot.slide is not None and boot.symbols is None:
+        raise UsageError("--slide moves the addresses of a symbol file: expected --symbols FILE as well")
+    if boot.symbols is None:
+        return None
+    found = read_symbol_file(Path(boot.symbols))
+    return found if boot.slide is None else found.moved(boot.slide)
 
 
 def choose(guest: str | None, boot: Boot) -> Guest:

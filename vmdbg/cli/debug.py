@@ -3,7 +3,7 @@
 import sys
 
 import guests
-from vmdbg.cli.boot import Boot, choose
+from vmdbg.cli.boot import Boot, choose, symbols
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import USAGE_ERROR, UsageError
 
@@ -23,14 +23,14 @@ def debug(
     """
     if guest is None and boot.bios is None:
         return list_guests()
-    found = choose(guest, boot)
+    found, names = choose(guest, boot), symbols(boot)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the debugger needs a terminal; without one: vmdbg run GUEST")
     ensure_core()
     from vmdbg.debugger.opening import open_bare
     from vmdbg.ui.app import run as run_app
 
-    status, text = run_app(found.path.name, lambda: open_bare(found))
+    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names))
     if text:
         print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
     return status

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from vmdbg.cli.boot import Boot, choose
+from vmdbg.cli.boot import Boot, choose, symbols
 from vmdbg.cli.core import ensure_core
-from vmdbg.cli.values import Number, UsageError
+from vmdbg.cli.values import Number, UsageError, output_file
 
 
 def run(
@@ -14,6 +14,7 @@ def run(
     boot: Boot = Boot(),
     max_instructions: Number = None,
     input: str | None = None,
+    stats: str | None = None,
 ) -> int:
     """Run a guest without a debugger: its serial port is standard output and input.
 
@@ -31,10 +32,12 @@ def run(
         Stop after this many instructions.
     input
         A file whose bytes go to the serial port, instead of standard input.
+    stats
+        A file for figures of the run, as JSON: instructions, events, exits, times (vmdbg/debugger/statistics.py names them).
     """
     if guest is None and boot.bios is None:
         raise UsageError("run requires an argument: a guest, or --bios FILE")
-    found = choose(guest, boot)
+    found, names = choose(guest, boot), symbols(boot)
     if input is not None and not os.path.isfile(input):
         raise UsageError(f"--input {input[:80]!r}: not a file")
     if max_instructions is not None and max_instructions < 1:
@@ -42,4 +45,10 @@ def run(
     ensure_core()
     from vmdbg.debugger.headless import run_headless
 
-    return run_headless(found, max_instructions, Path(input) if input is not None else None)
+    return run_headless(
+        found,
+        max_instructions,
+        Path(input) if input is not None else None,
+        stats=output_file("--stats", stats) if stats is not None else None,
+        symbols=names,
+    )

@@ -1,6 +1,7 @@
 """What options are made of: sizes, numbers, addresses; and how a command says that it cannot do what was asked."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
@@ -39,6 +40,15 @@ def number(type_, tokens) -> int:
 Size = Annotated[int, Parameter(converter=size)]
 Number = Annotated[int | None, Parameter(converter=number)]
 Bits = Literal[16, 32, 64]
+
+
+def output_file(option: str, name: str) -> Path:
+    """A file that can be written; it is empty then."""
+    try:
+        Path(name).write_bytes(b"")
+    except (OSError, ValueError) as e:
+        raise UsageError(f"{option} {name[:80]!r}: {getattr(e, 'strerror', None) or e}") from None
+    return Path(name)
 
 
 def check_address(option: str, value: int | None, end: int) -> None:

@@ -1,28 +1,45 @@
 """A guest run to its end without an interface: serial port to standard output, exit status as the contract's section 7."""
 
+import json
+import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.serial_input import SerialInput
 from vmdbg.debugger.session import Session
+from vmdbg.debugger.slide import settled
+from vmdbg.debugger.statistics import Statistics
 from vmdbg.debugger.stop import Stop
+from vmdbg.debugger.symbols import Symbols
 from vmdbg.monitor.guest import Guest
 
 POWERED_OFF, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK, ERROR = 0, 70, 72, 74, 76, 78
 STATUS = {"idle": POWERED_OFF, "shutdown": TRIPLE_FAULT, "halt": HALTED, "limit": LIMIT, "pause": USER_BREAK, "error": ERROR}
+BREAKS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # the user's: the run ends, and the terminal is left as it was
 
 
-def run_headless(guest: Guest, limit: int | None = None, input_file: Path | None = None) -> int:
+def run_headless(
+    guest: Guest,
+    limit: int | None = None,
+    input_file: Path | None = None,
+    stats: Path | None = None,
+    symbols: Symbols | None = None,
+) -> int:
     """Run until the guest ends, is idle, or `limit` instructions are done; the exit status.
 
     What comes from `input_file`, else from standard input, goes to the serial port.  An idle guest has ended: nothing is
-    due, and nobody can give it input.
+    due, and nobody can give it input.  `stats` gets figures of the run as JSON; `symbols` name addresses instead of the
+    guest's own.
     """
-    out = sys.stdout.buffer
-    session = open_bare(guest, lambda byte: out.write(bytes((byte,))))
+    out = SerialOutput()
+    session = open_bare(guest, out.put, symbols=symbols)
+    out.closed = session.interrupt
+    counting = Statistics(session) if stats is not None else nullcontext()
     source = SerialInput(session, input_file)
 
     def between() -> None:
@@ -30,9 +47,8 @@ def run_headless(guest: Guest, limit: int | None = None, input_file: Path | None
         source.pump()
 
     session.between = between
-    before = signal.signal(signal.SIGINT, lambda *_: session.interrupt())
     try:
-        with source:
+        with breaks(session), source, counting:
             stop = session.run(limit)
             while stop.has("idle") and source.wait():
                 left = None if limit is None else limit - session.instructions
@@ -40,13 +56,63 @@ def run_headless(guest: Guest, limit: int | None = None, input_file: Path | None
                     break
                 stop = session.run(left)
     finally:
-        signal.signal(signal.SIGINT, before)
         out.flush()
-    if not stop.has("exit") and not stop.has("idle"):
-        print(f"vmdbg: {stop.text}, after {stop.position:,} steps", file=sys.stderr)
-        if stop.has("shutdown"):
-            print("\n".join([*triple_fault(session), *where(session)]), file=sys.stderr)
-    return status(stop)
+    if not stop.has("exit") and not stop.has("idle") and out.open:
+        tell(session, stop)
+    found = USER_BREAK if not out.open else status(stop)
+    if isinstance(counting, Statistics) and stats is not None:
+        stats.write_text(json.dumps(counting.figures(found), indent=2) + "\n")
+    return found
+
+
+@contextmanager
+def breaks(session: Session) -> Iterator[None]:
+    """Signals that mean "enough" stop the session instead of ending the program in the middle."""
+    before = {number: signal.signal(number, lambda *_: session.interrupt()) for number in BREAKS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class SerialOutput:
+    """Standard output, byte by byte; `closed` is called when nobody reads it any more (vmdbg run ... | head)."""
+
+    def __init__(self) -> None:
+        self.stream = sys.stdout.buffer if sys.stdout is not None else None
+        self.open = True
+        self.closed = lambda: None
+
+    def put(self, byte: int) -> None:
+        if self.stream is not None and self.open:
+            try:
+                self.stream.write(bytes((byte,)))
+            except BrokenPipeError:
+                self._end()
+
+    def flush(self) -> None:
+        if self.stream is not None and self.open:
+            try:
+                self.stream.flush()
+            except BrokenPipeError:
+                self._end()
+
+    def _end(self) -> None:
+        self.open = False
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds goes there
+        self.closed()
+
+
+def tell(session: Session, stop: Stop) -> None:
+    """Why a run stopped, on standard error."""
+    place = ""
+    if stop.has("limit") or stop.has("pause"):
+        session.symbols = settled(session)
+        place = f" at {session.place()}"
+    print(f"vmdbg: {stop.text}{place}, after {stop.position:,} steps", file=sys.stderr)
+    if stop.has("shutdown"):
+        print("\n".join([*triple_fault(session), *where(session)]), file=sys.stderr)
 
 
 def status(stop: Stop) -> int:

@@ -3,13 +3,18 @@
 from collections.abc import Callable
 
 from vmdbg.debugger.session import Session
-from vmdbg.debugger.symbols import read_symbols
+from vmdbg.debugger.symbols import Symbols, read_symbols
 from vmdbg.monitor.bare import Bare
 from vmdbg.monitor.guest import Guest
 
 
-def open_bare(guest: Guest, serial: Callable[[int], object] | None = None, engine: str = "threaded") -> Session:
-    """A session over a bare PC with the guest loaded; `serial` gets every byte it sends; engine: threaded or plain."""
+def open_bare(
+    guest: Guest, serial: Callable[[int], object] | None = None, engine: str = "threaded", symbols: Symbols | None = None
+) -> Session:
+    """A session over a bare PC with the guest loaded; `serial` gets every byte it sends; engine: threaded or plain.
+
+    `symbols` are those of its file unless others are given.
+    """
     from vmdbg.machine.machine import Machine  # here, so that what can be refused without it is refused first
 
-    return Session(Bare(Machine(memory=guest.memory, cpus=guest.cpus, engine=engine), guest, serial), read_symbols(guest.path))
+    return Session(Bare(Machine(memory=guest.memory, cpus=guest.cpus, engine=engine), guest, serial), symbols or read_symbols(guest.path))

@@ -8,6 +8,7 @@ from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.expressions import Context, ExpressionError
 from vmdbg.debugger.listing import Listing, call_like
 from vmdbg.debugger.registers import linear_rip
+from vmdbg.debugger.slide import settled
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.debugger.traps import describe
@@ -185,6 +186,7 @@ class Session:
         kind = found.reason
         if kind in ("budget", "wait"):
             return None
+        self.cpu_index = found.cpu  # the one that stopped is the one that is looked at
         if kind == "break":
             return self._at_address(until)
         facts = dict(vector=found.vector, error_code=found.error_code, address=found.address, exit_code=found.exit_code)
@@ -197,8 +199,9 @@ class Session:
             return Stop(self.position, reasons, **facts) if reasons else None
         if kind in ("halt", "idle"):  # what could still wake it decides
             kind = "idle" if any(int(cpu.eflags) & F_IF for cpu in self.machine.cpus) else "halt"
-        where = self.symbols.near(self.rip) or ""
-        place = f"{self.rip:#x} {where}".strip()
+        if kind != "idle":  # the names of an end are those of now
+            self.symbols = settled(self)
+        place = self.place()
         text = {
             "halt": f"halted for ever at {place}: interrupts are off",
             "idle": f"idle at {place}: halted, and nothing is due",
@@ -206,6 +209,10 @@ class Session:
             "exit": f"the guest left with status {found.exit_code}",
         }.get(kind, f"the machine cannot go on at {place}: {found.text}")
         return Stop(self.position, (Reason(kind, text),), **facts)
+
+    def place(self) -> str:
+        """Where the current CPU is: '0xffffffff81000123 start_kernel+0x23'."""
+        return f"{self.rip:#x} {self.symbols.near(self.rip) or ''}".strip()
 
     def _at_address(self, until: frozenset[int]) -> Stop | None:
         rip = self.rip

@@ -1,19 +1,35 @@
-"""Names of addresses: the symbol table of an ELF image."""
+"""Names of addresses: the symbol table of an ELF file, or a list as nm, System.map and /proc/kallsyms have it."""
 
 import bisect
 import io
+import re
 from pathlib import Path
 
+from vmdbg.monitor.guest import GuestError
+from vmdbg.monitor.read_image import read_image
+
 NAMED = ("STT_NOTYPE", "STT_FUNC", "STT_OBJECT")
+WORD = (1 << 64) - 1
+LINE = re.compile(rb"^([0-9a-fA-F]{4,16}) ([A-Za-z?-]) (\S+)(?:[ \t]+\[\S+\])?[ \t\r]*$", re.M)
+NO_ADDRESSES = b"aAuUNw"  # types of nm: absolute values (Linux's per-CPU offsets), undefined, debugging
 
 
 class Symbols:
-    """Linear addresses by name, and names by address; empty for a guest without a symbol table."""
+    """Linear addresses by name, and names by address; empty for a guest without a symbol table.
 
-    def __init__(self, table: dict[str, int] | None = None):
-        self.table = dict(table or {})
+    `slide` is how far the guest moved itself away from the addresses of the file (Linux's KASLR); it is in the addresses.
+    `settled`: it is known, and need not be looked for.
+    """
+
+    def __init__(self, table: dict[str, int] | None = None, slide: int = 0, settled: bool = False):
+        self.slide, self.settled = slide, settled
+        self.table = {name: address + slide & WORD for name, address in (table or {}).items()}
         self._ordered = sorted((address, name) for name, address in self.table.items())
         self._addresses = [address for address, _ in self._ordered]
+
+    def moved(self, slide: int, settled: bool = True) -> "Symbols":
+        """The same symbols at another slide."""
+        return Symbols({name: address - self.slide & WORD for name, address in self.table.items()}, slide, settled)
 
     def address(self, name: str) -> int | None:
         return self.table.get(name)
@@ -44,8 +60,21 @@ class Symbols:
 def read_symbols(path: Path) -> Symbols:
     """The symbols of an ELF file; none if it is no ELF file or its table is damaged (the loader judges the file, not we)."""
     image = path.read_bytes()
-    if image[:4] != b"\x7fELF":
-        return Symbols()
+    return Symbols(elf_symbols(image)) if image[:4] == b"\x7fELF" else Symbols()
+
+
+def read_symbol_file(path: Path) -> Symbols:
+    """The symbols of a file that was named for them; GuestError if it has none."""
+    image = read_image(path)
+    found = elf_symbols(image) if image[:4] == b"\x7fELF" else listed_symbols(image)
+    if not found:
+        hint = " (Debian's System.map is a note: the real one is in the -dbg package)" if b"System.map is in" in image[:200] else ""
+        raise GuestError(f"{path}: no symbols: neither an ELF file with a symbol table nor lines of nm or System.map{hint}")
+    return Symbols(found)
+
+
+def elf_symbols(image: bytes) -> dict[str, int]:
+    """Names and addresses of an ELF file; none if its tables are damaged."""
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
     from elftools.elf.elffile import ELFFile
@@ -59,5 +88,14 @@ def read_symbols(path: Path) -> Symbols:
                     if s.name and isinstance(s["st_shndx"], int) and s["st_info"]["type"] in NAMED:
                         found.setdefault(s.name, s["st_value"])
     except (ELFError, ConstructError, ValueError, KeyError, OverflowError, UnicodeDecodeError):
-        return Symbols()
-    return Symbols(found)
+        return {}
+    return found
+
+
+def listed_symbols(text: bytes) -> dict[str, int]:
+    """'ffffffff81000000 T _text', a line a symbol; /proc/kallsyms adds the module in brackets."""
+    found: dict[str, int] = {}
+    for address, kind, name in LINE.findall(text):
+        if kind not in NO_ADDRESSES:
+            found.setdefault(name.decode(errors="replace"), int(address, 16))
+    return found

@@ -8,6 +8,7 @@ to Python (ports, devices in memory, CPUID) is done here, between two entries of
 
 import ctypes
 import mmap
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -91,6 +92,7 @@ class Machine(Stopping):
         self.controller: Controller | None = None
         self.apics: list[Apic] = []  # one for each vCPU, or none
         self.waits = False  # idle time is not skipped: `run` returns, and somebody else lets it pass
+        self.exits: Counter[tuple[int, int]] | None = None  # exits by reason and by port, MSR or page, if somebody counts them
         self._keep: list = []
         self.write_rights: list[np.ndarray] = []  # TlbEntry.write of all entries of each vCPU
         self._build_shared(memory)
@@ -327,6 +329,8 @@ class Machine(Stopping):
         self._quiet = 0
         c = self._cells[n]
         reason, port, width = c.reason.value, c.port.value, c.width.value
+        if self.exits is not None:
+            self.exits[reason, port & ~0xFFF if reason in (X_MMIO_READ, X_MMIO_WRITE) else port] += 1
         if reason == X_IN:
             c.latch.value = self.ports.read(port, width)
             c.latched.value = 1
