@@ -42,6 +42,7 @@ def run(
         raise UsageError(f"--input {input[:80]!r}: not a file")
     if max_instructions is not None and max_instructions < 1:
         raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
+    figures = output_file("--stats", stats) if stats is not None else None
     ensure_core()
     from vmdbg.debugger.headless import run_headless
 
@@ -49,6 +50,6 @@ def run(
         found,
         max_instructions,
         Path(input) if input is not None else None,
-        stats=output_file("--stats", stats) if stats is not None else None,
+        stats=figures,
         symbols=names,
     )
