@@ -63,9 +63,9 @@ class Statistics:
             device_pages=self.by_place(PAGES),
             clock=machine.clock / 1e9,
             idle=(machine.clock - machine.position) / 1e9,
-            seconds=round(self.seconds, 3),
-            user_cpu=round(self.user, 3),
-            system_cpu=round(self.system, 3),
+            seconds=round(self.seconds, 6),
+            user_cpu=round(self.user, 6),
+            system_cpu=round(self.system, 6),
             instructions_per_second=round(s.instructions / max(self.seconds, 1e-6)),
             translation=dict(blocks=int(shared.block_count) - 1, instructions=int(shared.uop_count), drops=int(shared.invalidations)),
         )
