@@ -8,6 +8,7 @@ import guests
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.expressions import parse
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.snapshot import Taker
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
 
@@ -191,3 +192,20 @@ def test_long_mode_starts_on_an_identity_map(tmp_path, engine):
     s.step()
     assert int(s.cpu.gpr[0]) == int.from_bytes(bytes.fromhex("48 8b 04 25 00 00 10 00"), "little")
     assert s.machine.walk(0, 0x100000)[0] == 0x100000
+
+
+def test_the_interrupt_vector_says_what_was_entered(engine):
+    """Counts since the start, and which of them are new since the last stop."""
+    s = opened("dual_mode", engine)
+    taker = Taker(s)
+    s.run(until={s.symbols.address("start_a")})
+    taker.take()
+    s.break_trap(range(13, 14))
+    s.run()
+    taker.take()
+    s.step()
+    rows = {v.span: v for v in taker.take().vector_table.vectors}
+    assert (rows["0d"].count, rows["0d"].changed, rows["0d"].name) == (1, True, "#GP")
+    assert rows["0e"].count > 0 and not rows["0e"].changed
+    assert rows["80"].gate == "int dpl 3"
+    assert (rows["20"].name, rows["20"].count) == ("IRQ0", 0)

@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass, replace
 
-from vmdbg.debugger import registers, vectors
+from vmdbg.debugger import registers
+from vmdbg.debugger.devices import devices
+from vmdbg.debugger.devices.registers import Device
+from vmdbg.debugger.interrupt_view import InterruptView, InterruptViews, counts
 from vmdbg.debugger.listing import Line
 from vmdbg.debugger.outlook import memory_operand, outlook
 from vmdbg.debugger.picture import Picture, VgaPicture
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.terminal import Terminal
-from vmdbg.debugger.traps import TRAPS
-from vmdbg.debugger.traps import name as trap_name
 from vmdbg.debugger.walk import Walk, walk
 from vmdbg.machine.flags import get_rflags
 
 STACK_WORDS = 16
+COUNT_EVERY = 5_000_000  # steps between looks at the interrupt vector while the machine runs
 
 # The registers of a pane, by the bits of the code
 SHOWN = {
@@ -43,18 +45,7 @@ class Word:
     address: int
     text: str
     symbol: str
-
-
-@dataclass(frozen=True)
-class Vector:
-    """One row of the interrupt vector, or several that are alike."""
-
-    span: str  # 0e, 20-2f
-    name: str  # #PF
-    gate: str  # int gate dpl 0; '' in real mode
-    place: str  # 0008:00100c3e
-    symbol: str
-    waiting: bool  # its trap is what the machine stands before
+    changed: bool = False  # since the last stop
 
 
 @dataclass(frozen=True)
@@ -81,7 +72,8 @@ class Snapshot:
     stack_top: int  # the linear address of the stack pointer
     screen: Picture  # VGA text, 25 lines
     serial: Picture  # the terminal at COM1
-    vectors: tuple[Vector, ...] = ()  # empty while running
+    vector_table: InterruptView = InterruptView()
+    devices: tuple[Device, ...] = ()  # only while somebody looks at them
     walk: Walk | None = None  # of walk_of; None while running
     walk_of: str = ""  # whose address that is
 
@@ -93,6 +85,12 @@ class Taker:
         self.session = session
         self.terminal = Terminal()
         self._vga = VgaPicture()
+        self.wants_devices = False
+        self._views, self._interrupt_view = InterruptViews(session), InterruptView()
+        self._counts = self._counts_then = self._counts_before = counts(session.machine)
+        self._counted = 0
+        self._stack_values: dict[int, int] = {}
+        self._stack_before: dict[int, int] = {}
         self._before: dict[str, int] = {}
         self._values: dict[str, int] = {}
         self._position = self._taken = -1
@@ -109,6 +107,7 @@ class Taker:
         rflags = int(get_rflags(cpu))
         if not running and s.position != self._position:
             self._before, self._position = self._values, s.position
+            self._stack_before, self._counts_before = self._stack_values, self._counts_then
         self._taken = s.position
         self.terminal.follow(monitor.log, monitor.sent)
         snapshot = Snapshot(
@@ -132,11 +131,13 @@ class Taker:
             stack_top=self._stack_top(cpu),
             screen=self._vga.take(monitor.vga, s.machine.ram),
             serial=self.terminal.picture(),
-            vectors=() if running else self._vectors(),
+            vector_table=self._interrupts(running),
+            devices=devices(monitor.board) if self.wants_devices else (),
             walk=None if running else walk(s, self._walked()[0]),
             walk_of="" if running else self._walked()[1],
         )
         if not running:
+            self._counts_then = self._counts
             self._values = {name: registers.read(cpu, name) for name in {n for names in SHOWN.values() for n in names}}
         return snapshot
 
@@ -152,23 +153,15 @@ class Taker:
 
         return tuple(seen(line) for line in s.listing.lines())
 
-    def _vectors(self) -> tuple[Vector, ...]:
+    def _interrupts(self, running: bool) -> InterruptView:
         session, stop = self.session, self.session.stop
-        pending = stop.vector if stop.has("trap") and stop.position == session.position else None
-        rows = []
-        for g in vectors.table(session):
-            alone = g.first == g.last
-            rows.append(
-                Vector(
-                    f"{g.first:02x}" if alone else f"{g.first:02x}-{g.last:02x}",
-                    trap_name(g.first) if alone and g.first in TRAPS else "",
-                    f"{g.kind} dpl {g.dpl}{'' if g.present else ' not present'}" if g.kind else "",
-                    g.place,
-                    session.symbols.near(g.offset) or "" if g.kind else "",
-                    pending is not None and g.first <= pending <= g.last,
-                )
-            )
-        return tuple(rows)
+        pending = stop.vector if stop.has("trap") and stop.position == session.position and not running else None
+        if running and session.position - self._counted < COUNT_EVERY:
+            return self._interrupt_view
+        self._counted = session.position
+        self._counts = counts(session.machine)
+        self._interrupt_view = self._views.take(self._counts, self._counts_before, pending)
+        return self._interrupt_view
 
     def _walked(self) -> tuple[int, str]:
         """The address whose page walk is worth seeing: what faulted, else the next operand in memory, else the next instruction."""
@@ -205,12 +198,15 @@ class Taker:
 
     def _stack(self, cpu) -> tuple[Word, ...]:
         size, top = int(cpu.stack_bits) // 8, self._stack_top(cpu)
-        words = []
+        words, values = [], {}
         for n in range(STACK_WORDS):
             address = top + n * size & (1 << 64) - 1
             data = self.session.read(address, size)
             if data is None:
                 break
             value = int.from_bytes(data, "little")
-            words.append(Word(address, f"{value:0{2 * size}x}", (self.session.symbols.near(value) or "") if value else ""))
+            changed = self._stack_before.get(address, value) != value
+            values[address] = value
+            words.append(Word(address, f"{value:0{2 * size}x}", (self.session.symbols.near(value) or "") if value else "", changed))
+        self._stack_values = values
         return tuple(words)

@@ -1,5 +1,6 @@
 """The interrupt vector: the IVT of real mode, else the IDT (SDM vol. 3, 6.10 and 20.1.4)."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from vmdbg.debugger import registers
@@ -51,18 +52,26 @@ def parsed(vector: int, value: int, real: bool, long: bool) -> Gate:
     return Gate(vector, vector, GATES.get(kind, f"type {kind}"), value >> 45 & 3, value >> 16 & 0xFFFF, offset, bool(value >> 47 & 1), ist)
 
 
-def table(session) -> list[Gate]:
-    """Every vector that leads somewhere, neighbours with one goal as one; empty gates are left out."""
+def memory(session) -> bytes:
+    """The bytes of the whole table; b'' if it is not mapped."""
     cpu = session.cpu
-    real, long, size = shape(cpu)
+    size = shape(cpu)[2]
     count = min((int(cpu.idtr_limit) + 1) // size, VECTORS)
-    data = session.read(int(cpu.idtr_base), count * size) if count else None
-    if data is None:
-        return []
+    return (session.read(int(cpu.idtr_base), count * size) if count else None) or b""
+
+
+def table(session, apart: Container[int] = ()) -> list[Gate]:
+    """Every vector that leads somewhere, neighbours with one goal as one, but for those of `apart`; empty gates are left out."""
+    real, long, size = shape(session.cpu)
+    data = memory(session)
     found: list[Gate] = []
     before = None
-    for v in range(count):
+    for v in range(len(data) // size):
         entry = data[v * size : (v + 1) * size]
+        if v in apart:
+            found.append(parsed(v, int.from_bytes(entry, "little"), real, long))
+            before = None
+            continue
         if any(entry):
             if entry == before and found and found[-1].last == v - 1:
                 last = found[-1]

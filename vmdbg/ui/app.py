@@ -13,6 +13,7 @@ from vmdbg.debugger.commands.registry import COMMANDS
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.console import Console
+from vmdbg.ui.devices import Devices
 from vmdbg.ui.disassembly import Disassembly
 from vmdbg.ui.help import Help
 from vmdbg.ui.interrupts import Interrupts
@@ -76,7 +77,7 @@ class Debugger(App):
             yield Console()
             yield Output()
         yield Prompt(self.session_thread.complete)
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self.query_one(Disassembly).focus()
@@ -95,6 +96,8 @@ class Debugger(App):
         self.query_one("#panes").set_class(self.snapshot.bits == 64, "-bits64")
         for view in VIEWS:
             self.query_one(view).update_from(self.snapshot)
+        if isinstance(self.screen, Devices):
+            self.screen.update_from(self.snapshot)
 
     def on_answered(self, message: Answered) -> None:
         self.query_one(Output).add(message.line, message.answer, message.failed)
@@ -176,6 +179,10 @@ class Debugger(App):
         """Show the console or the output of commands in the place that they share."""
         for each in BELOW:
             self.query_one(f"#{each}").set_class(each == name, "-front")
+
+    def action_devices(self) -> None:
+        self.session_thread.look_at_devices(True)
+        self.push_screen(Devices(), lambda _: self.session_thread.look_at_devices(False))
 
     def action_help(self) -> None:
         self.push_screen(Help(GDB))

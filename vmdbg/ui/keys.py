@@ -18,8 +18,8 @@ GDB = (
     Key("pause", "space,f6", "pause", "Pause", "pause a running machine, run a paused one"),
     Key("trap", "t", ": trap", "Trap", "run to the next trap: before it is delivered"),
     Key("break", "b,f9", "toggle_breakpoint", "Break", "set or delete a breakpoint at the cursor of the disassembly"),
-    Key("goto", "g", "prompt('goto ')", "Go to", "show another place in the disassembly"),
-    Key("command", "colon", "prompt('')", "Command", "type a command: help lists them"),
+    Key("goto", "g", "prompt('goto ')", "", "show another place in the disassembly"),
+    Key("command", "colon", "prompt('')", "Cmd", "type a command: help lists them"),
     Key("type", "i", "type", "Type", "keys go to the guest: to its keyboard, or to the serial port if that is shown; control-] ends it"),
     Key("console", "o", "console", "", "console: screen or serial port"),
     Key("pane_1", "1", "pane('registers')", "", "registers"),
@@ -28,6 +28,7 @@ GDB = (
     Key("pane_4", "4", "pane('output')", "", "output of commands"),
     Key("pane_5", "5", "pane('interrupts')", "", "interrupts: the gates of the vectors"),
     Key("pane_6", "6", "pane('paging')", "", "page walk"),
+    Key("devices", "d", "devices", "", "devices: every register by name and bit"),
     Key("help", "question_mark,f1", "help", "Help", "keys and commands"),
     Key("quit", "q", "quit", "Quit", "leave"),
 )

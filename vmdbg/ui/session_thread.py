@@ -18,6 +18,7 @@ from vmdbg.ui.protocol import Answered, Refused, Taken
 PERIOD = 1 / 25  # seconds between snapshots while the machine runs
 IDLE_PERIOD = 1 / 4  # the same while it mostly waits and the guest shows nothing new
 IDLE = 1_000_000  # steps in a PERIOD of a machine that mostly waits
+TYPED, LOOK = object(), object()  # among the lines: something was typed for the guest; a snapshot is wanted
 
 
 class SessionThread(threading.Thread):
@@ -29,8 +30,9 @@ class SessionThread(threading.Thread):
         self.interpreter: Interpreter | None = None
         self.console: ConsoleInput | None = None
         self.clock: WallClock | None = None
+        self.wants_devices = False
         self.busy = False  # a command is running
-        self._lines: queue.SimpleQueue[str | None | type[ConsoleInput]] = queue.SimpleQueue()
+        self._lines: queue.SimpleQueue[str | object | None] = queue.SimpleQueue()
         self._unseen = threading.Event()  # a snapshot was posted that the app has not taken
         self._latest: Snapshot | None = None
         self._taken = 0.0
@@ -53,12 +55,18 @@ class SessionThread(threading.Thread):
         self.console.press(keys)
         self.clock.wake()
         if not self.busy:
-            self._lines.put(ConsoleInput)
+            self._lines.put(TYPED)
 
     def end(self) -> None:
         """Stop the machine and the thread."""
         self._lines.put(None)
         self.pause()
+
+    def look_at_devices(self, wanted: bool) -> None:
+        """Whether snapshots carry the devices from now on."""
+        self.wants_devices = wanted
+        if wanted and not self.busy:
+            self._lines.put(LOOK)
 
     def seen(self) -> Snapshot:
         """The latest snapshot; another may be posted from now on."""
@@ -80,21 +88,28 @@ class SessionThread(threading.Thread):
             session.between = lambda: self._watch(taker)
             session.idle = self.clock.pass_until
             self.interpreter = Interpreter(session)
-            self._show(taker.take())
+            self._show(self._take(taker))
             while (item := self._lines.get()) is not None:
+                if item is LOOK:
+                    self._show(self._take(taker))
+                    continue
                 line = item if isinstance(item, str) else "continue"
-                if item is ConsoleInput and not (self.console.waiting and session.stop.has("idle")):
+                if item is TYPED and not (self.console.waiting and session.stop.has("idle")):
                     continue
                 self.busy = True
                 self.console.pump()
                 answer = self._answer(line)
                 self.busy = False
-                self._show(taker.take())
+                self._show(self._take(taker))
                 self.post(answer)
         except GuestError as e:
             self.post(Refused(str(e), 2))
         except Exception:
             self.post(Refused(traceback.format_exc(), 70))
+
+    def _take(self, taker: Taker, running: bool = False) -> Snapshot:
+        taker.wants_devices = self.wants_devices
+        return taker.take(running)
 
     def _answer(self, line: str) -> Answered:
         assert self.interpreter is not None
@@ -111,7 +126,7 @@ class SessionThread(threading.Thread):
         passed = now - self._taken
         if passed >= PERIOD and not self._unseen.is_set() and (passed >= IDLE_PERIOD or taker.news(IDLE)):
             self._taken = now
-            self._show(taker.take(running=True))
+            self._show(self._take(taker, running=True))
 
     def _show(self, snapshot: Snapshot) -> None:
         self._latest = snapshot
