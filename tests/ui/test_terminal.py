@@ -36,7 +36,7 @@ class Terminal:
         self.tmux("send-keys", "-l", f":{line}\r")
         self.wait_for("f7 Step")
         self.keys("Escape")
-        self.wait_for(" s Step")
+        self.wait_for("s Step n")
 
     def wait_for(self, words: str, seconds: float = 20) -> str:
         end = time.monotonic() + seconds
