@@ -12,6 +12,9 @@ class Device(Protocol):
 
     def write(self, offset: int, width: int, value: int) -> None: ...
 
+    # Perhaps: steady(offset, width) -> clock before which another read gives the same and changes nothing, if nobody else
+    # reaches the device and nothing arrives from outside; 0: it does not know.  For registers that guests poll.
+
 
 class Timer(Protocol):
     """A device that does something by itself at a time; times are virtual nanoseconds.
@@ -74,6 +77,12 @@ class Map:
         if 0 <= address < PORTS:
             self._found[address] = found
         return found
+
+    def steady(self, address: int, width: int) -> int:
+        """The clock before which another read of `address` gives the same; 0: not known (Device)."""
+        found = self.find(address)
+        ask = None if found is None else getattr(found[0], "steady", None)
+        return 0 if ask is None else ask(found[1], width)
 
     def read(self, address: int, width: int) -> int:
         """All ones where nothing answers, as an open bus."""

@@ -12,13 +12,14 @@ from isa.lang.lower import BYTE_PTR, I64, PLACE, STRUCT, WORD, declare, primitiv
 from isa.lang.word import U64
 from vmdbg.machine import threaded
 from vmdbg.machine.kinds import DIRECT, EA, FLAT, GPR, IMM, INDIRECT, MEM, MMX, NUMBER, ONE, XMM, Kind
+from vmdbg.machine.ready_ports import PortBuffer, PortBuffers
 from vmdbg.machine.state import BRANCH, FAULT, NEXT, Block, CacheEntry, Cpu, Shared, TlbEntry, Uop, Watch
 
 CONVENTION = "preserve_nonecc"
 HANDLER = ir.FunctionType(ir.IntType(64), [BYTE_PTR, BYTE_PTR])
 OFFSET = {name: at for name, (at, _word, _count) in Cpu.fields.items()}
 FIELD = {name: at for name, (at, _word, _count) in Uop.fields.items()}
-declare(Cpu, Uop, TlbEntry, CacheEntry, Block, Shared, Watch)
+declare(Cpu, Uop, TlbEntry, CacheEntry, Block, Shared, Watch, PortBuffer, PortBuffers)
 CPU, UOP, U64T = STRUCT[Cpu], STRUCT[Uop], WORD[U64]
 
 

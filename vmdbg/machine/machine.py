@@ -112,6 +112,7 @@ class Machine(Stopping):
         self._cells = [Cells(cpu) for cpu in self.cpus]
         self.stop_nowhere()
         self._quiet = 0  # no device wants anything before this clock; 0: not known
+        self._steady = ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields["steady_until"][0])
         self._clock = self._cells[0].clock
         self._counted = [cell for c in self._cells for cell in (c.instructions, c.events)]
 
@@ -186,6 +187,7 @@ class Machine(Stopping):
     def run(self, budget: int, resume: bool = True) -> Stop:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
         left, skips, entered = budget, 0, None
+        self._steady.value = 0
         if self._lone is not None and 0 < budget <= SLICE and self._clock.value + budget <= self._quiet:  # as single steps do
             entered = self._lone(self._state.address, budget, resume)
             if entered == budget << 8 | threaded.BUDGET:
@@ -238,6 +240,7 @@ class Machine(Stopping):
         """Let timers that are due fire, and interrupts wake halted vCPUs; returns the next deadline."""
         due = self._due()
         if due is not None and due <= self._clock.value:
+            self._steady.value = 0
             for timer in self.timers:
                 timer.advance(self._clock.value)
             due = self._due()
@@ -310,6 +313,7 @@ class Machine(Stopping):
                 if self.controller is None:
                     cells.intr.value = 0
                 else:
+                    self._steady.value = 0
                     cells.inject.value = 0x100 | self.controller.acknowledge(n)
             elif status == threaded.BREAK:
                 return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
@@ -326,7 +330,7 @@ class Machine(Stopping):
 
     def _answer(self, n: int) -> Stop | None:
         """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""
-        self._quiet = 0
+        self._quiet = self._steady.value = 0
         c = self._cells[n]
         reason, port, width = c.reason.value, c.port.value, c.width.value
         if self.exits is not None:
@@ -334,6 +338,9 @@ class Machine(Stopping):
         if reason == X_IN:
             c.latch.value = self.ports.read(port, width)
             c.latched.value = 1
+            if until := self.ports.steady(port, width):
+                shared = self.shared
+                shared.steady_port, shared.steady_value, shared.steady_until = port | width << 16, c.latch.value, until
         elif reason == X_OUT:
             c.latched.value = 1
             self.ports.write(port, width, c.value.value & ALL_ONES[width])

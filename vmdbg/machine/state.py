@@ -298,6 +298,9 @@ class Watch(Struct):
     spare: U64
 
 
+PORT_BUFFERS = 2
+
+
 class Shared(Struct):
     """What all vCPUs of a machine share: translated code and epochs.  Derived state."""
 
@@ -326,3 +329,7 @@ class Shared(Struct):
     watch_count: U64
     rom_start: U64  # physical addresses from here up to 1 MiB are read-only RAM
     invalidations: U64  # how often translated code was dropped
+    steady_port: U64  # a port, and 65536 times a width in bytes: reading it gives steady_value as long as the clock is below ...
+    steady_value: U64
+    steady_until: U64  # ... this; 0: no port
+    port_buffers: (U64, PORT_BUFFERS)  # addresses of records of data ports (ready_ports.py), or 0

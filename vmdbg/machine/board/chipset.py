@@ -35,7 +35,7 @@ class Chipset:
         self.acpi = Acpi(lambda: machine.clock, power_off, irq(SCI))
         self.pci = PciBus()
         self.bridge = host_bridge(self._shadow if firmware else None)
-        self.channels = [Channel(list(drives[2 * n : 2 * n + 2]), irq(ide.IRQ[n])) for n in range(2)]
+        self.channels = [Channel(list(drives[2 * n : 2 * n + 2]), irq(ide.IRQ[n]), ide.FIRST[n]) for n in range(2)]
         self.fw_cfg = FwCfg(machine, len(machine.cpus), machine.memory_size)
         self.pci.plug(0, 0, self.bridge)
         self.pci.plug(1, 0, isa_bridge())
@@ -49,6 +49,7 @@ class Chipset:
         for n, channel in enumerate(self.channels):
             ports.attach(ide.FIRST[n], 8, channel)
             ports.attach(ide.CONTROL[n], 1, channel.control)
+            machine.shared.port_buffers[n] = channel.state.ctypes.data
         machine.timers.append(self.acpi)
         if firmware:
             self._shadow(PAM, 7)

@@ -1,6 +1,10 @@
-"""What is on a disk: a host file, mapped.  Writes stay in this process (copy on write) unless the file is opened to be written."""
+"""What is on a disk: a host file, and the pages of it that the guest has changed.
 
-import mmap
+The file stays as it is, unless it was opened to be written: then what is written goes there at once as well.  Either way the
+guest reads what it wrote, else what the file held when the page was first written, else the file.
+"""
+
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,32 +20,86 @@ class DiskImage:
 
     def __init__(self, path: Path, sector_size: int = 512, write: bool = False):
         """OSError as the host says; ValueError for an empty file."""
-        size = path.stat().st_size
-        if not size:
+        self.sector_size = sector_size
+        self._writes = write
+        self._file = os.open(path, os.O_RDWR if write else os.O_RDONLY)
+        self.size = os.fstat(self._file).st_size
+        if not self.size:
+            os.close(self._file)
             raise ValueError(f"{path}: an empty file")
-        with path.open("r+b" if write else "rb") as f:
-            self.map = mmap.mmap(f.fileno(), size, access=mmap.ACCESS_WRITE if write else mmap.ACCESS_COPY)
-        self.sector_size, self.sectors = sector_size, -(-size // sector_size)
-        self.page_count = -(-size // PAGE)
-        self._originals: dict[int, bytes] = {}  # of the pages that were ever written
+        self.sectors = -(-self.size // sector_size)
+        self.page_count = -(-self.size // PAGE)
+        self._pages: dict[int, bytes] = {}  # that the guest has written
+        self._originals: dict[int, bytes] = {}  # of pages that were written to the file: what it held
         self._changed: set[int] = set()
 
     def read(self, sector: int, count: int = 1) -> bytes:
-        n = self.sector_size
-        return self.map[sector * n : (sector + count) * n].ljust(count * n, b"\0")
+        """`count` sectors; those beyond the end read as 0."""
+        at, size = sector * self.sector_size, count * self.sector_size
+        data = self._file_bytes(at, size)
+        if not self._pages:
+            return data
+        whole = bytearray(data)
+        for n in range(at // PAGE, min((at + size + PAGE - 1) // PAGE, self.page_count)):
+            if n in self._pages:
+                first, last = max(n * PAGE, at), min((n + 1) * PAGE, at + size)
+                whole[first - at : last - at] = self._pages[n][first - n * PAGE : last - n * PAGE]
+        return bytes(whole)
 
-    def write(self, sector: int, data: bytes) -> None:
-        at = sector * self.sector_size
-        self._put(at, data[: max(len(self.map) - at, 0)])
+    def write(self, sector: int, data: bytes) -> bool:
+        """Whole sectors; those beyond the end go nowhere.  False: the host does not take them."""
+        return self._put(sector * self.sector_size, data)
 
-    def flush(self) -> None:
-        self.map.flush()
+    def flush(self) -> bool:
+        """What was written to the file is on the host's disk; False: the host failed."""
+        try:
+            if self._writes:
+                os.fsync(self._file)
+        except OSError:
+            return False
+        return True
 
-    def _put(self, at: int, data: bytes) -> None:
-        for page in range(at // PAGE, (at + len(data) + PAGE - 1) // PAGE):
-            self._originals.setdefault(page, self.map[page * PAGE : (page + 1) * PAGE])
-            self._changed.add(page)
-        self.map[at : at + len(data)] = data
+    def __del__(self):
+        if hasattr(self, "sectors"):  # the file was opened and kept
+            os.close(self._file)
+
+    def _file_bytes(self, at: int, size: int) -> bytes:
+        """What the file holds; where it ends, was cut or cannot be read any more, zeros."""
+        if at >= self.size:
+            return bytes(size)
+        try:
+            return os.pread(self._file, size, at).ljust(size, b"\0")
+        except OSError:
+            return bytes(size)
+
+    def _put(self, at: int, data: bytes) -> bool:
+        data = data[: max(self.size - at, 0)]
+        pages = range(at // PAGE, (at + len(data) + PAGE - 1) // PAGE)
+        if self._writes:
+            for n in pages:
+                if n not in self._originals:
+                    self._originals[n] = self._file_bytes(n * PAGE, PAGE)
+            try:
+                done = 0
+                while done < len(data):
+                    done += os.pwrite(self._file, data[done:], at + done)
+            except OSError:
+                return False
+        for n in pages:
+            page = bytearray(self._page(n))
+            first, last = max(n * PAGE, at), min((n + 1) * PAGE, at + len(data))
+            page[first - n * PAGE : last - n * PAGE] = data[first - at : last - at]
+            self._pages[n] = bytes(page)
+        self._changed.update(pages)
+        return True
+
+    def _page(self, n: int) -> bytes:
+        found = self._pages.get(n)
+        return self._original(n) if found is None else found
+
+    def _original(self, n: int) -> bytes:
+        found = self._originals.get(n)
+        return self._file_bytes(n * PAGE, PAGE) if found is None else found
 
     # ---- a PageStore
 
@@ -52,16 +110,16 @@ class DiskImage:
         return np.array(sorted(self._changed), np.int64)
 
     def get_pages(self, pages: np.ndarray) -> np.ndarray:
-        return rows([self.map[n * PAGE : (n + 1) * PAGE] for n in pages.tolist()])
+        return rows([self._page(n) for n in pages.tolist()])
 
     def origin_pages(self, pages: np.ndarray) -> np.ndarray:
-        return rows([self._originals.get(n) or self.map[n * PAGE : (n + 1) * PAGE] for n in pages.tolist()])
+        return rows([self._original(n) for n in pages.tolist()])
 
     def put_pages(self, pages: np.ndarray, contents: np.ndarray) -> None:
         for n, row in zip(pages.tolist(), contents):
-            self._put(n * PAGE, row.tobytes()[: len(self.map) - n * PAGE])
+            self._put(n * PAGE, row.tobytes())
 
 
 def rows(pieces: list[bytes]) -> np.ndarray:
     """Pages as rows of 4096 bytes."""
-    return np.frombuffer(b"".join(p.ljust(PAGE, b"\0") for p in pieces), np.uint8).reshape(-1, PAGE)
+    return np.frombuffer(b"".join(pieces), np.uint8).reshape(-1, PAGE)

@@ -40,6 +40,13 @@ class FwCfg:
         self.items[DIRECTORY] = directory
         self.dma = DmaPort(self)
 
+    def save(self) -> bytes:
+        """Checkpoints need not hold the items, which never change."""
+        return self.state.tobytes()
+
+    def restore(self, saved: bytes) -> None:
+        self.state[...] = np.frombuffer(saved, FW_CFG)[0]
+
     def select(self, item: int) -> None:
         self.state["item"], self.state["at"] = item, 0
 

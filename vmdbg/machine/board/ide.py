@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vmdbg.machine.ready_ports import READING, WRITING
+
 FIRST, CONTROL, IRQ = (0x1F0, 0x170), (0x3F6, 0x376), (14, 15)
 DATA, ERROR, COUNT, LOW, MID, HIGH, DEVICE, STATUS = range(8)
 FEATURES, COMMAND = ERROR, STATUS
@@ -18,17 +20,19 @@ ABORTED, NOT_FOUND = 0x04, 0x10  # error
 NO_INTERRUPT, SOFT_RESET, HIGH_ORDER = 0x02, 0x04, 0x80  # device control
 SLAVE, LBA = 0x10, 0x40  # device
 BUFFER, REPLY = 0x10000, 64
-IDLE, READING, WRITING = 0, 1, 2
+IDLE = 0  # in direction
 
 DRIVE = np.dtype(
     [
+        ("direction", "<u4"),  # of the buffer; these four and the buffer are a ready_ports.PortBuffer
+        ("at", "<u4"),  # in the buffer
+        ("end", "<u4"),
+        ("spare", "<u4"),
+        ("buffer", "u1", BUFFER),
         ("regs", "u1", 8),
         ("previous", "u1", 8),  # what count and LBA registers held before: the high-order bytes of 48-bit commands
         ("status", "u1"),
         ("command", "u1"),
-        ("direction", "u1"),
-        ("at", "<u4"),  # in the buffer
-        ("end", "<u4"),
         ("sector", "<u8"),  # next one of the command in flight
         ("left", "<u4"),  # sectors, or bytes of a packet command
         ("block", "<u4"),  # sectors of one DRQ block
@@ -37,21 +41,22 @@ DRIVE = np.dtype(
         ("features", "u1"),
         ("reply", "u1", REPLY),  # what a packet command gives, if it is not sectors
         ("reply_size", "u1"),
-        ("buffer", "u1", BUFFER),
     ]
 )
-CHANNEL = np.dtype([("control", "u1"), ("selected", "u1"), ("interrupt", "u1"), ("drives", DRIVE, 2)])
+# The first three are a ready_ports.PortBuffers
+CHANNEL = np.dtype([("selected", "<u4"), ("stride", "<u4"), ("port", "<u8"), ("drives", DRIVE, 2), ("control", "u1"), ("interrupt", "u1")])
 
 
 class Channel:
     """`drives`: master and slave, None where none is; `line(level)` is IRQ 14 or 15.
 
-    It answers the eight command block ports; `control` the port of device control.
+    It answers the eight command block ports from `first` on; `control` the port of device control.
     """
 
-    def __init__(self, drives: list, line: Callable[[bool], None] = lambda level: None):
+    def __init__(self, drives: list, line: Callable[[bool], None] = lambda level: None, first: int = FIRST[0]):
         self.line = line
         self.state = np.zeros((), CHANNEL)
+        self.state["stride"], self.state["port"] = DRIVE.itemsize, first
         self.drives = [*drives, None, None][:2]
         for n, drive in enumerate(self.drives):
             if drive is not None:

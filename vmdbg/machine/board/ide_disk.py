@@ -26,7 +26,8 @@ TRANSFERS = {
 IDENTIFY, SET_FEATURES, SET_MULTIPLE, INITIALIZE, DIAGNOSTIC, CHECK_POWER, NATIVE_MAX, NATIVE_MAX_EXT = (
     0xEC, 0xEF, 0xC6, 0x91, 0x90, 0xE5, 0xF8, 0x27
 )  # fmt: skip
-WITHOUT_EFFECT = {0x00, 0x10, 0x70, 0xE0, 0xE1, 0xE2, 0xE3, 0xE7, 0xEA}  # NOP aborts on real drives; seeks, power, flushes
+FLUSHES = {0xE7, 0xEA}
+WITHOUT_EFFECT = {0x10, 0x70, 0xE0, 0xE1, 0xE2, 0xE3}  # seeks, power
 PIO_MODE, DEFAULT_PIO, READ_AHEAD_OFF, READ_AHEAD_ON, CACHE_ON, CACHE_OFF = 0x03, 0x00, 0x55, 0xAA, 0x02, 0x82
 
 
@@ -65,7 +66,11 @@ class Disk(Drive):
         elif command in (NATIVE_MAX, NATIVE_MAX_EXT):
             self._set_address(self.image.sectors - 1, command == NATIVE_MAX_EXT)
             self.finish()
-        elif command == INITIALIZE or command in WITHOUT_EFFECT and command:
+        elif command in FLUSHES:
+            if not self.image.flush():
+                return False
+            self.finish()
+        elif command == INITIALIZE or command in WITHOUT_EFFECT:
             self.finish()
         else:
             return False
@@ -135,7 +140,9 @@ class Disk(Drive):
         s = self.state
         size = int(s["end"])
         n = size // self.image.sector_size
-        self.image.write(int(s["sector"]), s["buffer"][:size].tobytes())
+        if not self.image.write(int(s["sector"]), s["buffer"][:size].tobytes()):
+            self.abort()
+            return
         s["sector"], s["left"] = int(s["sector"]) + n, int(s["left"]) - n
         if s["left"]:
             self.accept(min(int(s["left"]), int(s["block"])) * self.image.sector_size, interrupt=True)

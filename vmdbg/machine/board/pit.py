@@ -269,6 +269,13 @@ class Port61:
         out = pit._out(pit.state["counters"][2], tick_of(now))
         return int(pit.state["port61"]) | (now // REFRESH & 1) << 4 | out << 5
 
+    def steady(self, offset: int, width: int) -> int:
+        """Until the refresh toggle or counter 2's output changes."""
+        now = self.pit.clock()
+        due = self.pit._next(self.pit.state["counters"][2], tick_of(now))
+        refresh = (now // REFRESH + 1) * REFRESH
+        return refresh if due == NEVER else min(refresh, clock_of(due))
+
     def write(self, offset: int, width: int, value: int) -> None:
         self.pit.state["port61"] = value & 0x0F
         self.pit._set_gate(self.pit.state["counters"][2], value & 1, tick_of(self.pit.clock()))

@@ -2,6 +2,7 @@
 
 A port access leaves EXIT with X_IN or X_OUT in cpu.reason, and cpu.port, cpu.width (bytes), cpu.value.  Python performs
 it, puts what was read in cpu.latch[0], sets cpu.latched and runs the instruction again: this time it is completed.
+Data ports whose bytes are ready (ready_ports.py) need no Python.
 """
 
 from isa.lang.word import U64, like, outlined
@@ -9,6 +10,7 @@ from vmdbg.machine.debug import io_breakpoint
 from vmdbg.machine.descriptor import system_read64
 from vmdbg.machine.faults import fault_gp0
 from vmdbg.machine.memory import READ, WRITE, access
+from vmdbg.machine.ready_ports import READING, WRITING, next_bytes
 from vmdbg.machine.semantics.strings import advance, count_down, nothing_to_do, step_of
 from vmdbg.machine.state import CR0_PE, END, ES, EXIT, F_IOPL, F_VM, FAULT, NEXT, RDI, RDX, REPEAT, RSI, TR, X_IN, X_OUT
 from vmdbg.machine.widths import read_memory, truncate, write_memory
@@ -47,6 +49,27 @@ def ask_port(cpu, reason, port, size, value):
     return EXIT
 
 
+def port_value(cpu, port, size):
+    """(there, value) of what an input gives: latched by Python, or from a data port's buffer."""
+    if cpu.latched != 0:
+        return True, cpu.latch[0]
+    at = next_bytes(cpu, port, size, U64(READING))
+    if at == 0:
+        return False, U64(0)
+    return True, read_memory(at, size << 3)
+
+
+def port_taken(cpu, port, size, value):
+    """Whether an output has been performed: by Python, or into a data port's buffer."""
+    if cpu.latched != 0:
+        return True
+    at = next_bytes(cpu, port, size, U64(WRITING))
+    if at == 0:
+        return False
+    write_memory(at, size << 3, value)
+    return True
+
+
 def finished(cpu, port, size):
     """The access has been performed: report I/O breakpoints."""
     cpu.pending_db = cpu.pending_db | io_breakpoint(cpu, port, size)
@@ -57,9 +80,10 @@ def in_(cpu, u, dst, number):
     size = U64(dst.value.bits >> 3)
     if not may_use_port(cpu, port, size):
         return FAULT
-    if cpu.latched == 0:
+    ready, value = port_value(cpu, port, size)
+    if not ready:
         return ask_port(cpu, X_IN, port, size, U64(0))
-    dst.value = like(dst.value, cpu.latch[0])
+    dst.value = like(dst.value, value)
     finished(cpu, port, size)
     return END
 
@@ -69,7 +93,7 @@ def out(cpu, u, number, src):
     size = U64(src.value.bits >> 3)
     if not may_use_port(cpu, port, size):
         return FAULT
-    if cpu.latched == 0:
+    if not port_taken(cpu, port, size, U64(src.value)):
         return ask_port(cpu, X_OUT, port, size, U64(src.value))
     finished(cpu, port, size)
     return END
@@ -95,9 +119,10 @@ def ins(cpu, u, bits):
     host = access(cpu, ES, truncate(cpu.gpr[RDI], u.asize), size, WRITE)
     if host == 0:
         return FAULT
-    if cpu.latched == 0:
+    ready, value = port_value(cpu, port, size)
+    if not ready:
         return ask_port(cpu, X_IN, port, size, U64(0))
-    write_memory(host, bits, cpu.latch[0])
+    write_memory(host, bits, value)
     advance(cpu, u, RDI, step_of(cpu, bits))
     finished(cpu, port, size)
     return go_on(cpu, u)
@@ -114,8 +139,9 @@ def outs(cpu, u, bits):
     host = access(cpu, u.seg, truncate(cpu.gpr[RSI], u.asize), size, READ)
     if host == 0:
         return FAULT
-    if cpu.latched == 0:
-        return ask_port(cpu, X_OUT, port, size, read_memory(host, bits))
+    value = read_memory(host, bits)
+    if not port_taken(cpu, port, size, value):
+        return ask_port(cpu, X_OUT, port, size, value)
     advance(cpu, u, RSI, step_of(cpu, bits))
     finished(cpu, port, size)
     return go_on(cpu, u)
