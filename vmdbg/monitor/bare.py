@@ -28,7 +28,9 @@ class Bare:
         self.machine = machine
         self.guest = guest
         self.transcript = Transcript(serial)
-        self.board = Pc(machine, self.transcript.say, drives=drives(guest), firmware=guest.rom is not None)
+        self.board = Pc(
+            machine, self.transcript.say, drives=drives(guest), firmware=None if guest.rom is None else dict(guest.firmware_files)
+        )
         self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
         guest.place(machine.ram)

@@ -51,6 +51,7 @@ class Guest:
     disks: tuple[str, ...] = ()  # files, at most 3
     cdrom: str | None = None
     rom: bytes | None = None  # firmware that ends at 4 GiB: everything starts at the reset vector
+    firmware_files: tuple[tuple[str, bytes], ...] = ()  # what fw_cfg has for it
 
     def place(self, ram) -> None:
         """Copy the pieces into `ram` (bytes)."""

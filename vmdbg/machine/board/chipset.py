@@ -27,16 +27,19 @@ class Chipset:
         power_off: Callable[[], None],
         reset: Callable[[], None],
         drives: tuple = (None, None, None, None),
-        firmware: bool = False,
+        firmware: dict[str, bytes] | None = None,
     ):
-        """firmware: RAM from C0000 to FFFFF is write-protected until PAM registers say otherwise."""
+        """firmware: the files that fw_cfg has for it; RAM from C0000 to FFFFF is then write-protected until PAM registers say otherwise.
+
+        None: there is no firmware, and what it would have set up is.
+        """
         ports = machine.ports
         self.machine = machine
         self.acpi = Acpi(lambda: machine.clock, power_off, irq(SCI))
         self.pci = PciBus()
-        self.bridge = host_bridge(self._shadow if firmware else None)
+        self.bridge = host_bridge(None if firmware is None else self._shadow)
         self.channels = [Channel(list(drives[2 * n : 2 * n + 2]), irq(ide.IRQ[n]), ide.FIRST[n]) for n in range(2)]
-        self.fw_cfg = FwCfg(machine, len(machine.cpus), machine.memory_size)
+        self.fw_cfg = FwCfg(machine, len(machine.cpus), machine.memory_size, firmware)
         self.pci.plug(0, 0, self.bridge)
         self.pci.plug(1, 0, isa_bridge())
         self.pci.plug(1, 1, ide_function())
@@ -51,7 +54,7 @@ class Chipset:
             ports.attach(ide.CONTROL[n], 1, channel.control)
             machine.shared.port_buffers[n] = channel.state.ctypes.data
         machine.timers.append(self.acpi)
-        if firmware:
+        if firmware is not None:
             self._shadow(PAM, 7)
 
     def _shadow(self, register: int, width: int) -> None:

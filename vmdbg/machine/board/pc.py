@@ -45,7 +45,7 @@ class Pc:
         start: int = 0,
         end: Callable[[int], None] | None = None,
         drives: tuple = (None, None, None, None),
-        firmware: bool = False,
+        firmware: dict[str, bytes] | None = None,
     ):
         self.machine = machine
         self.say = say
