@@ -1,5 +1,6 @@
 """Debian's own kernel, as it is shipped, through the command line: to a shell that answers, and off again."""
 
+import json
 import re
 import subprocess
 import sys
@@ -41,3 +42,20 @@ def test_the_shell_answers_and_the_machine_powers_off(initrd, cpus):
     assert "reboot: Power down" in out
     assert "BUG:" not in out and "WARNING: CPU" not in out and "Oops" not in out
     assert found.stderr == b""
+
+
+@pytest.mark.debian
+def test_a_triple_fault_of_the_kernel_names_its_functions(initrd, tmp_path):
+    """reboot=t resets the machine by a triple fault on purpose: INT3 without an IDT.  The kernel has moved itself (KASLR) and
+    brings no symbols; its own names for its addresses are found in memory.  (threaded)"""
+    stats = tmp_path / "stats.json"
+    options = ["--initrd", str(initrd), "--append", "console=ttyS0 reboot=t", "--memory", "256M", "--stats", str(stats)]
+    found = run(str(linux_kernel()), *options, typed="reboot -f\n")
+    err = found.stderr.decode()
+    assert found.returncode == 70, err
+    assert re.match(r"vmdbg: triple fault at 0xffffffff[0-9a-f]{8} native_machine_emergency_restart\+0x[0-9a-f]+, after [\d,]+ steps\n", err)
+    assert re.search(r"13 #GP\(0x1a\), IDT gate 0x03 at .*native_machine.*: int3: gate 3 lies beyond the IDT's limit of 0x0\n", err)
+    figures = json.loads(stats.read_text())
+    assert figures["status"] == 70 and figures["format"] == "Linux"
+    assert figures["steps"] == figures["instructions"] + figures["events"] > 500_000_000
+    assert figures["events_by_vector"]["14 #PF"] > 100 and figures["ports"]["0x3f8"]["out"] > 10_000

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vmdbg.cli.boot import Boot, choose, symbols
 from vmdbg.cli.core import ensure_core
-from vmdbg.cli.values import Number, UsageError, output_file
+from vmdbg.cli.values import CannotGoOn, Number, UsageError, output_file
 
 
 def run(
@@ -44,12 +44,10 @@ def run(
         raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
     figures = output_file("--stats", stats) if stats is not None else None
     ensure_core()
-    from vmdbg.debugger.headless import run_headless
+    from vmdbg.debugger.headless import OutputError, run_headless
 
-    return run_headless(
-        found,
-        max_instructions,
-        Path(input) if input is not None else None,
-        stats=figures,
-        symbols=names,
-    )
+    keys = Path(input) if input is not None else None
+    try:
+        return run_headless(found, max_instructions, keys, stats=figures, symbols=names)
+    except OutputError as e:
+        raise CannotGoOn(str(e)) from None

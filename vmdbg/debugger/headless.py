@@ -76,6 +76,10 @@ def breaks(session: Session) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class OutputError(Exception):
+    """Standard output takes no more, and not because its reader had enough: one sentence."""
+
+
 class SerialOutput:
     """Standard output, byte by byte; `closed` is called when nobody reads it any more (vmdbg run ... | head)."""
 
@@ -88,20 +92,22 @@ class SerialOutput:
         if self.stream is not None and self.open:
             try:
                 self.stream.write(bytes((byte,)))
-            except BrokenPipeError:
-                self._end()
+            except OSError as e:
+                self._end(e)
 
     def flush(self) -> None:
         if self.stream is not None and self.open:
             try:
                 self.stream.flush()
-            except BrokenPipeError:
-                self._end()
+            except OSError as e:
+                self._end(e)
 
-    def _end(self) -> None:
+    def _end(self, why: OSError) -> None:
         self.open = False
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python still holds goes there
         self.closed()
+        if not isinstance(why, BrokenPipeError):
+            raise OutputError(f"standard output: {why.strerror}") from None
 
 
 def tell(session: Session, stop: Stop) -> None:
