@@ -22,6 +22,8 @@ FREE    equ     0x00300000
 COM1    equ     0x3F8
 SCREEN  equ     0xB8000
 
+SLICE   equ     6                       ; ticks of 838 ns that a task has at first before it is the other one's turn
+
 SYS_EXIT equ    0                       ; int 0x80 with eax = one of these
 SYS_WRITE equ   1                       ; ebx = address, ecx = length
 SYS_YIELD equ   2
@@ -131,7 +133,7 @@ turn_paging_on:
         mov     cr0, eax
         ret
 
-start_timer:                            ; IRQ 0 at 100 Hz becomes vector 20h; a machine without PIC and PIT ignores all this
+start_timer:                            ; IRQ 0 becomes vector 20h; a machine without PIC and PIT ignores all this
         mov     esi, .pic
 .next:  lodsw
         movzx   edx, ah
@@ -141,7 +143,7 @@ start_timer:                            ; IRQ 0 at 100 Hz becomes vector 20h; a 
         ret
 .pic:   db      0x11, 0x20, 0x11, 0xA0, 0x20, 0x21, 0x28, 0xA1, 0x04, 0x21, 0x02, 0xA1, 0x01, 0x21, 0x01, 0xA1
         db      0xFE, 0x21, 0xFF, 0xA1  ; only IRQ 0
-        db      0x34, 0x43, 0x9C, 0x40, 0x2E, 0x40 ; 1193182 / 11932 Hz
+        db      0x30, 0x43              ; counter 0 counts down once (mode 0), each time that it is loaded
 .end:
 
 ; ---- Traps: every way from ring 3 into ring 0 -----------------------------------------------------------------------
@@ -222,6 +224,20 @@ timer:  inc     dword [ticks]
         out     0x20, al
         test    byte [ebp + F_CS], 3
         jz      resume                  ; the idle loop has nobody to make room for
+        mov     edx, [current]
+        mov     eax, [ebp + F_EIP]
+        cmp     eax, [began]
+        jne     .turn
+        shl     dword [slice], 1        ; it came nowhere: a share is too short on this machine
+        mov     [edx + T_FRAME], ebp
+        mov     eax, edx
+        jmp     run
+.turn:  mov     esi, text_timer
+        call    print
+        mov     al, [edx + T_LETTER]
+        call    put
+        mov     al, 10
+        call    put
         jmp     schedule
 
 page_fault:                             ; a first touch gets a frame, and the instruction is run again
@@ -298,6 +314,12 @@ run:    mov     [current], eax          ; eax: the task to run
         mov     ebx, [eax + T_DIR]
         mov     cr3, ebx
         mov     ebp, [eax + T_FRAME]
+        mov     eax, [ebp + F_EIP]
+        mov     [began], eax
+        mov     eax, [slice]            ; its share of time begins now
+        out     0x40, al
+        mov     al, ah
+        out     0x40, al
         jmp     resume
 
 all_done:
@@ -407,6 +429,8 @@ task_b: dd      frame_b, stack_b, dir_b, table_b, task_a, 1, 'B'
 current: dd     task_a
 free:   dd      FREE
 ticks:  dd      0
+slice:  dd      SLICE
+began:  dd      0
 cursor: dd      0
 
 %macro  FIRST_FRAME 1                   ; as if the task had been interrupted before its first instruction
@@ -429,6 +453,7 @@ text_demand: db "kernel: first touch of ", 0
 text_mapped: db ": here is a frame", 10, 0
 text_cli: db    "kernel: cli in ring 3 at ", 0
 text_skipped: db ": not for you", 10, 0
+text_timer: db  "kernel: the timer takes the CPU from ", 0
 text_killed: db "kernel: killed task ", 0
 text_vector: db ", vector ", 0
 text_at: db     " at ", 0
@@ -473,6 +498,9 @@ start_a:
         int     0x80
         inc     dword [DEMAND + 0x1000] ; the first touch of the heap
         WRITE   a_heap, a_end
+        mov     ecx, 4000               ; work, and no thought of anybody else: the timer must see to that
+.count: inc     dword [DEMAND + 0x1000]
+        loop    .count
         mov     eax, [0xDEADB000]       ; nobody's
         jmp     $
 
@@ -484,7 +512,7 @@ start_b:
         WRITE   b_cli, b_bye
         mov     eax, SYS_YIELD
         int     0x80
-        mov     ecx, 1000               ; some work
+        mov     ecx, 4000
 .count: inc     dword [DEMAND + 0x1000] ; the same address as task A's, another frame
         loop    .count
         WRITE   b_bye, b_end
@@ -497,5 +525,5 @@ a_heap: db      "A: my heap has a page now", 10
 a_end:
 b_hello: db     "B: hello from ring 3 too", 10
 b_cli:  db      "B: cli did not turn interrupts off either", 10
-b_bye:  db      "B: counted to 1000, bye", 10
+b_bye:  db      "B: counted to 4000, bye", 10
 b_end:

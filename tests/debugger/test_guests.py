@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 import guests
+from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.expressions import parse
 from vmdbg.debugger.opening import open_bare
@@ -19,13 +20,15 @@ A: hello from ring 3, through int 0x80
 B: hello from ring 3 too
 kernel: first touch of 0804ffec: here is a frame
 A: popf did not turn interrupts off
-kernel: cli in ring 3 at 08048078: not for you
+kernel: cli in ring 3 at 08048085: not for you
 B: cli did not turn interrupts off either
 kernel: first touch of 0804a000: here is a frame
 A: my heap has a page now
-kernel: killed task A, vector 0000000e at 08048059, cr2 deadb000
+kernel: the timer takes the CPU from A
 kernel: first touch of 0804a000: here is a frame
-B: counted to 1000, bye
+kernel: the timer takes the CPU from B
+kernel: killed task A, vector 0000000e at 08048066, cr2 deadb000
+B: counted to 4000, bye
 kernel: nobody left to run
 """
 
@@ -71,8 +74,8 @@ def test_deliveries_are_counted_by_vector(engine):
     s = opened("dual_mode", engine)
     s.run(limit=1_000_000)
     counted = {v: int(s.cpu.deliveries[v]) for v in range(256) if int(s.cpu.deliveries[v])}
-    assert counted == {13: 1, 14: 4, 0x80: 11}
-    assert int(s.cpu.events) == 5
+    assert counted == {13: 1, 14: 4, 0x20: 2, 0x80: 11}
+    assert int(s.cpu.events) == 7
 
 
 def test_a_run_is_the_same_in_any_slices(engine):
@@ -113,6 +116,71 @@ def test_the_lesson_of_dual_mode(engine):
     stop = s.run()
     assert str(s.listing.decode(s.rip)) == "cli"
     assert stop.vector == 13
+
+
+def test_the_timer_takes_the_cpu_from_a_task_that_does_not_yield(engine):
+    s = opened("dual_mode", engine)
+    s.break_trap(range(0x20, 0x21))
+    stop = s.run()
+    assert (stop.vector, int(s.cpu.cpl)) == (0x20, 3)
+    assert "start_a.count" in s.symbols.near(s.rip)
+
+
+LONG_SAID = """\
+kernel: long mode, tables of our own, the high half
+user: hello from ring 3, through syscall
+kernel: first touch of the heap: here is a frame
+user: my heap has a page now
+user: a call that goes deep
+kernel: #DF, told from stack ffffffff801147a0
+kernel: the stack that had run out was ffffffff80115f70, in the guard page
+"""
+
+
+def test_long64_says_what_it_does(engine):
+    s = opened("long64", engine)
+    assert kinds(s.run(limit=100_000)) == ["idle"]
+    assert bytes(s.monitor.log).decode() == LONG_SAID
+
+
+def test_the_lesson_of_long64(engine):
+    """Own page tables, into ring 3 by SYSRET, out by SYSCALL on the user's stack, #PF on rsp0, #DF on IST 1."""
+    s = opened("long64", engine)
+    i = Interpreter(s)
+    identity = int(s.cpu.cr3)
+    s.run(until={s.symbols.address("kernel")})
+    assert int(s.cpu.cr3) != identity
+    s.run(until={s.symbols.address("user")})
+    assert (int(s.cpu.cpl), i.value("cs"), i.value("ss")) == (3, 0x2B, 0x23)
+    assert "not present" in i.execute("info page 0x100000")[-1]
+    s.run(until={s.symbols.address("system_call")})
+    assert int(s.cpu.cpl) == 0
+    assert i.value("rsp") == 0x800000  # the user's
+    assert not i.value("if")
+    s.break_trap(range(14, 15))
+    stop = s.run()
+    assert (stop.address, int(s.cpu.cpl)) == (0x600000, 3)
+    s.step()
+    assert i.value("rsp") == s.symbols.address("stack_top") - 48
+    stop = s.run()
+    assert int(s.cpu.cpl) == 0
+    assert s.symbols.near(s.rip).startswith("deep")
+    s.step()
+    assert s.symbols.near(s.rip) == "trap_8"
+    assert i.value("rsp") == s.symbols.address("last_stack") - 48
+    assert "ist 1" in i.execute("info idt 8")[-1]
+
+
+def test_triple_says_why(engine):
+    """The first exception cannot be delivered: the autopsy names the gate and the selector."""
+    s = opened("triple", engine)
+    stop = s.run(limit=100_000)
+    assert kinds(stop) == ["shutdown"]
+    assert str(s.listing.decode(s.rip)) == "div ecx"
+    chain = triple_fault(s)
+    assert "0 #DE" in chain[0] and "average" in chain[0]
+    assert "gate 0 leads to selector 0x0010, which is no code segment" in chain[1]
+    assert "gate 8 leads to selector 0x0010" in chain[3]
 
 
 def test_a_software_interrupt_is_a_trap(engine):

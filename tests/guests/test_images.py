@@ -24,7 +24,7 @@ def contents(image: Path):
 
 
 def test_every_guest_ships_an_image_and_a_lesson():
-    assert set(guests.shipped()) >= {"hello16", "dual_mode"}
+    assert set(guests.shipped()) >= {"hello16", "dual_mode", "long64", "triple"}
     for name in guests.shipped():
         assert len(guests.about(name)) > 40
 

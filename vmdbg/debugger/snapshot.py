@@ -109,7 +109,7 @@ class Taker:
             self._before, self._position = self._values, s.position
             self._stack_before, self._counts_before = self._stack_values, self._counts_then
         self._taken = s.position
-        self.terminal.follow(monitor.log, monitor.sent)
+        self.terminal.follow(monitor.transcript)
         snapshot = Snapshot(
             position=s.position,
             running=running,

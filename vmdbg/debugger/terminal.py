@@ -99,19 +99,23 @@ class Terminal:
         """Whether there is something to `follow`."""
         return sent != self._fed
 
-    def follow(self, log: bytes | bytearray, sent: int) -> None:
-        """Show a log: its last bytes, of `sent` since the start.  If fewer than before were sent, time has gone back."""
-        if sent == self._fed:
+    def follow(self, transcript) -> None:
+        """Show what was said so far (monitor.transcript).  If that is less than before, time has gone back.
+
+        What is said again on the way to where the guest has been before is not answered again: the answer is in the past too.
+        """
+        said = transcript.said
+        if said == self._fed:
             return
-        new = sent - self._fed
-        if 0 < new <= len(log):
-            self.feed(bytes(log[-new:]))
-        else:
+        new = said - self._fed
+        self._quiet = new < 0 or said < transcript.heard
+        tail = transcript.tail(new if new > 0 else TAIL)
+        if not 0 < new <= len(tail):
             self._begin()
             self._quiet = True
-            self.feed(bytes(log[-TAIL:]))
-            self._quiet = False
-        self._fed = sent
+            tail = transcript.tail(TAIL)
+        self.feed(tail)
+        self._fed = said
 
     def feed(self, data: bytes) -> None:
         """Whatever a guest sends: a sequence that makes no sense is dropped."""
