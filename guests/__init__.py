@@ -12,9 +12,14 @@ def shipped() -> dict[str, Path]:
     return {p.name: image for p in folders for image in (p / (p.name + s) for s in SUFFIXES) if image.is_file()}
 
 
+def lesson(name: str) -> str:
+    """A shipped guest's README: Markdown."""
+    return (shipped()[name].parent / "README.md").read_text(encoding="utf-8")
+
+
 def about(name: str) -> str:
     """The first sentence of a shipped guest's README: what it is."""
-    lines = (shipped()[name].parent / "README.md").read_text(encoding="utf-8").splitlines()
+    lines = lesson(name).splitlines()
     return next(line for line in lines if line and not line.startswith("#"))
 
 

@@ -3,7 +3,8 @@
 import sys
 
 import guests
-from vmdbg.cli.boot import Boot, choose, symbols
+from vmdbg.cli.boot import Boot, symbols
+from vmdbg.cli.boot import choose as choose_guest
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import USAGE_ERROR, UsageError
 
@@ -13,7 +14,7 @@ def debug(
     *,
     boot: Boot = Boot(),
 ) -> int:
-    """Open a guest in the debugger; without one, list the guests that ship.
+    """Open a guest in the debugger; without one, choose among the guests that ship.
 
     Parameters
     ----------
@@ -22,8 +23,12 @@ def debug(
         or the name of a shipped guest.
     """
     if guest is None and boot.bios is None:
-        return list_guests()
-    found, names = choose(guest, boot), symbols(boot)
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            return list_guests()
+        guest = choose_shipped()
+        if guest is None:
+            return 0
+    found, names = choose_guest(guest, boot), symbols(boot)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the debugger needs a terminal; without one: vmdbg run GUEST")
     ensure_core()
@@ -34,6 +39,13 @@ def debug(
     if text:
         print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
     return status
+
+
+def choose_shipped() -> str | None:
+    """The name of a shipped guest, chosen on a screen that shows the lessons."""
+    from vmdbg.ui.chooser import Choice, choose
+
+    return choose(tuple(Choice(name, guests.about(name), guests.lesson(name)) for name in guests.shipped()))
 
 
 def list_guests() -> int:

@@ -101,7 +101,9 @@ class Debugger(App):
 
     def on_answered(self, message: Answered) -> None:
         self.query_one(Output).add(message.line, message.answer, message.failed)
-        if message.answer and message.line == self.typed:
+        if self.snapshot is not None and self.snapshot.stop.has("shutdown") and not message.failed:
+            self.action_pane("output")  # the autopsy
+        elif message.answer and message.line == self.typed:
             self._front("output")
         elif self.query_one(Console).news():
             self._front("console")
