@@ -6,13 +6,14 @@ import guests
 from vmdbg.cli.boot import Boot, symbols
 from vmdbg.cli.boot import choose as choose_guest
 from vmdbg.cli.core import ensure_core
-from vmdbg.cli.values import USAGE_ERROR, UsageError
+from vmdbg.cli.values import USAGE_ERROR, Size, UsageError
 
 
 def debug(
     guest: str | None = None,
     *,
     boot: Boot = Boot(),
+    history: Size = 512 << 20,
 ) -> int:
     """Open a guest in the debugger; without one, choose among the guests that ship.
 
@@ -21,6 +22,8 @@ def debug(
     guest
         A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
         or the name of a shipped guest.
+    history
+        How much memory the recording may take, so that one can go back in time: 512M; 0 records nothing.
     """
     if guest is None and boot.bios is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
@@ -35,7 +38,7 @@ def debug(
     from vmdbg.debugger.opening import open_bare
     from vmdbg.ui.app import run as run_app
 
-    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names))
+    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names, history=history))
     if text:
         print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
     return status

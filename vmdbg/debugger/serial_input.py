@@ -89,7 +89,7 @@ class SerialInput:
     def _feed(self) -> None:
         n = min(self.uart.wants(), len(self.waiting))
         if n:
-            self.uart.receive(bytes(self.waiting[:n]))
+            self.session.give("serial", bytes(self.waiting[:n]))
             del self.waiting[:n]
 
     def _keep_pace(self) -> None:

@@ -4,8 +4,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from vmdbg.debugger import backwards
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.expressions import Context, ExpressionError
+from vmdbg.debugger.history import BOUND, History
 from vmdbg.debugger.listing import Listing, call_like
 from vmdbg.debugger.registers import linear_rip
 from vmdbg.debugger.slide import settled
@@ -36,6 +38,8 @@ class Session:
         self.listing = Listing(self)
         self.between: Callable[[], None] | None = None  # called between slices while the machine runs
         self.idle: Callable[[int], None] | None = None  # lets time pass, at most to this clock, while all vCPUs wait; None: it is skipped
+        self.history: History | None = None
+        self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
         self._armed_addresses: frozenset[int] = frozenset()
@@ -86,6 +90,12 @@ class Session:
         time has come to).  Nothing else enters, so these with position and clock are all that a repetition needs: while all
         vCPUs wait, the clock moves and the position does not.
         """
+        if self.history is not None:
+            self.history.give(what, value)
+        else:
+            self._apply(what, value)
+
+    def _apply(self, what: str, value) -> None:
         if what == "serial":
             self.monitor.board.uart.receive(value)
         elif what == "key":
@@ -109,6 +119,7 @@ class Session:
 
     def _go(self, left: Callable[[], int] | None, done: Reason, until: frozenset[int], traps: frozenset[int]) -> Stop:
         """Run slice by slice until something stops it, or nothing is left to do: then `done` is why."""
+        history = self.history
         self._interrupted.clear()
         self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
         resume = self._resumes()
@@ -116,10 +127,14 @@ class Session:
             budget = self._slice if left is None else min(self._slice, left())
             if budget <= 0:
                 return self._stopped(Stop(self.position, (done,)))
-            began, position = time.perf_counter(), self.position
-            self.machine.waits = left is None and self.idle is not None
+            if history is not None:
+                budget = history.stretch(budget)
+            began, position, spent = time.perf_counter(), self.position, time.thread_time()
+            self.machine.waits = left is None and self.idle is not None and (history is None or history.live)
             found = self.machine.run(budget, resume=resume)
-            stop = self._classify(found, until, traps)
+            if history is not None:
+                history.ran(time.thread_time() - spent)
+            stop = self.classify(found, until, traps)
             if stop is not None:
                 return self._stopped(stop)
             if found.reason == "wait":
@@ -153,6 +168,45 @@ class Session:
         """Run to the next trap of any kind: before it is delivered."""
         return self.run(traps=ALL_VECTORS)
 
+    # ---- The past (history.py, backwards.py) ----------------------------------------------------------------------
+
+    def record(self, bound: int = BOUND) -> History:
+        """From here on what happens is recorded, in at most `bound` bytes, and can be gone back to."""
+        self.history = History(self.monitor, self._apply, bound)
+        return self.history
+
+    def goto(self, position: int) -> Stop:
+        """Be at a recorded position; HistoryError if it is not recorded."""
+        return backwards.travel(self, position, f"at position {position:,}")
+
+    def reverse_step(self, count: int = 1) -> Stop:
+        return backwards.reverse_step(self, count)
+
+    def reverse_run(self, traps: Iterable[int] = ()) -> Stop:
+        """Back to the last breakpoint, watchpoint or trap of `traps`, or to the beginning."""
+        return backwards.reverse_run(self, traps=traps)
+
+    def reverse_over(self) -> Stop:
+        """One step back; a call that is over is gone back through as a whole."""
+        return backwards.reverse_over(self)
+
+    def previous_trap(self) -> Stop:
+        return backwards.previous_trap(self)
+
+    def take_line(self, number: int) -> Stop:
+        """Be at the end of another line of history."""
+        return backwards.take_line(self, number)
+
+    def begin_journey(self, until: frozenset[int] = frozenset(), traps: frozenset[int] = frozenset()) -> None:
+        """Before the machine is taken to another position: what is to stop it is armed."""
+        self._interrupted.clear()
+        self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
+
+    def arrived(self, stop: Stop) -> Stop:
+        """After a journey."""
+        self.stop = stop
+        return stop
+
     # ---- What a stop of the machine means -------------------------------------------------------------------------
 
     def _resumes(self) -> bool:
@@ -181,7 +235,7 @@ class Session:
                 self.breakpoints.delete(b.number)
         return stop
 
-    def _classify(self, found, until: frozenset[int], traps: frozenset[int]) -> Stop | None:
+    def classify(self, found, until: frozenset[int], traps: frozenset[int]) -> Stop | None:
         """The machine's stop as ours; None to go on."""
         kind = found.reason
         if kind in ("budget", "wait"):

@@ -8,6 +8,8 @@ KINDS = {
     "step": "the steps asked for are done",
     "break": "before an instruction with a breakpoint",
     "trap": "before a trap is delivered",
+    "goto": "a position of the past that was asked for",
+    "beginning": "nothing before it is recorded",
     "pause": "the user said so",
     "limit": "the instruction limit is reached",
     "idle": "halted, nothing due that could wake it",

@@ -6,6 +6,7 @@
 Derived state is in no checkpoint, nor are breakpoints.  What is taken is what changed since the interval began.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,10 +94,14 @@ class Checkpoints:
             if mine.any():
                 yield store, mine, pages[mine].astype(np.int64) - int(first)
 
-    def get_pages(self, pages: np.ndarray) -> np.ndarray:
-        contents = np.empty((len(pages), PAGE), np.uint8)
+    def get_pages(self, pages: np.ndarray, buffer: np.ndarray | None = None) -> np.ndarray:
+        """A copy of what they hold, in a buffer of as many rows if there is one."""
+        contents = np.empty((len(pages), PAGE), np.uint8) if buffer is None else buffer
         for store, mine, numbers in self._parts(pages):
-            contents[mine] = store.get_pages(numbers)
+            if mine.all() and isinstance(store, RamPages):
+                np.take(self.machine.ram.reshape(-1, PAGE), numbers, axis=0, out=contents, mode="clip")  # without a copy between
+            else:
+                contents[mine] = store.get_pages(numbers)
         return contents
 
     def origin_pages(self, pages: np.ndarray) -> np.ndarray:
@@ -145,10 +150,14 @@ class Checkpoints:
         machine.pages_changed()
         machine.devices_changed()
 
-    def take(self, pages: np.ndarray | None = None) -> Checkpoint:
-        """A checkpoint of now with what changed since the interval began (or the pages given); a new interval begins."""
+    def take(self, pages: np.ndarray | None = None, room: Callable[[int], np.ndarray] | None = None) -> Checkpoint:
+        """A checkpoint of now with what changed since the interval began (or the pages given); a new interval begins.
+
+        room(n): a buffer of n rows for the contents, if new memory is too slow.
+        """
         machine = self.machine
         pages = self.changed_pages() if pages is None else pages
-        checkpoint = Checkpoint(machine.position, machine.clock, self.state(), pages, self.get_pages(pages))
+        contents = self.get_pages(pages, room(len(pages)) if room is not None else None)
+        checkpoint = Checkpoint(machine.position, machine.clock, self.state(), pages, contents)
         self.begin_interval()
         return checkpoint

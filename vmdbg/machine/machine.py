@@ -255,6 +255,18 @@ class Machine(Stopping):
         for c in self._cells:
             c.clock.value = max(clock, c.clock.value)
 
+    def idle_until(self, clock: int) -> None:
+        """While all vCPUs wait, time passes up to `clock`; what is due by then has fired."""
+        while all(c.activity.value for c in self._cells):
+            due = self._wake_and_fire()
+            if self.clock >= clock or not all(c.activity.value for c in self._cells):
+                return
+            self.skip_to(clock if due is None else min(due, clock))
+
+    def next_deadline(self) -> int | None:
+        """The next clock at which a device does something by itself."""
+        return self._due()
+
     def _current(self) -> int:
         """The vCPU whose turn it is."""
         return next(n for n, c in enumerate(self._cells) if c.turn.value)
