@@ -59,9 +59,9 @@ class Map:
         self.ranges: list[tuple[int, int, Device]] = []
         self._found: dict[int, tuple[Device, int] | None] = {}
 
-    def attach(self, first: int, count: int, device: Device) -> None:
-        """`device` answers first .. first + count - 1; what was attached last wins."""
-        self.ranges.insert(0, (first, count, device))
+    def attach(self, first: int, count: int, device: Device, behind: bool = False) -> None:
+        """`device` answers first .. first + count - 1; what was attached last wins.  behind: all others win."""
+        self.ranges.insert(len(self.ranges) if behind else 0, (first, count, device))
         self._found.clear()
 
     def detach(self, device: Device) -> None:

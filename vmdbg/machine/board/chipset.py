@@ -1,19 +1,21 @@
 """What hangs on PCI and around it: host bridge, PIIX3 with IDE, power management, fw_cfg, reset control.
 
 00:00.0 440FX   00:01.0 PIIX3   00:01.1 IDE (ports 1F0, 170: compatibility mode)   00:01.3 power management (ports 600)
+00:03.0 and on: cards (virtio)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from vmdbg.machine.board import ide
+from vmdbg.machine.board import acpi_tables, ide, virtio
 from vmdbg.machine.board.acpi import PM1_EVENT, SCI, Acpi
 from vmdbg.machine.board.fw_cfg import DMA, SELECTOR, FwCfg
 from vmdbg.machine.board.ide import Channel
-from vmdbg.machine.board.isa_bridge import ide_function, isa_bridge, power_management
-from vmdbg.machine.board.pci import ADDRESS, DATA, PAM, PORTS, PciBus, host_bridge
+from vmdbg.machine.board.isa_bridge import Pirqs, ide_function, power_management
+from vmdbg.machine.board.pci import ADDRESS, BARS, COMMAND, DATA, IO_ENABLE, LINE, MEMORY_ENABLE, PAM, PORTS, PciBus, host_bridge
 from vmdbg.machine.board.reset_ports import RESET_PORT, ResetControl
 from vmdbg.machine.physical import PAGE_ROM
 
+FIRST_CARD, CARD_MEMORY = 3, 0xFEB00000
 SHADOW_FIRST, SHADOW_SIZE = 0xC0000, 0x4000  # what PAM1 to PAM6 divide, half a register each
 
 
@@ -28,10 +30,12 @@ class Chipset:
         reset: Callable[[], None],
         drives: tuple = (None, None, None, None),
         firmware: dict[str, bytes] | None = None,
+        cards: Sequence[Callable] = (),
     ):
         """firmware: the files that fw_cfg has for it; RAM from C0000 to FFFFF is then write-protected until PAM registers say otherwise.
 
-        None: there is no firmware, and what it would have set up is.
+        None: there is no firmware, and what it would have set up is.  cards: what makes a virtio.Virtio, called with memory, the
+        map of device memory and its line each; they are devices 3 and on.
         """
         ports = machine.ports
         self.machine = machine
@@ -41,7 +45,8 @@ class Chipset:
         self.channels = [Channel(list(drives[2 * n : 2 * n + 2]), irq(ide.IRQ[n]), ide.FIRST[n]) for n in range(2)]
         self.fw_cfg = FwCfg(machine, len(machine.cpus), machine.memory_size, firmware)
         self.pci.plug(0, 0, self.bridge)
-        self.pci.plug(1, 0, isa_bridge())
+        self.pirqs = Pirqs(irq, None if firmware is not None else tuple(acpi_tables.interrupt_line(1, n) for n in range(4)))
+        self.pci.plug(1, 0, self.pirqs.function)
         self.pci.plug(1, 1, ide_function())
         self.pci.plug(1, 3, power_management(ports, self.acpi, PM1_EVENT))
         ports.attach(ADDRESS, PORTS, self.pci.address)
@@ -53,9 +58,21 @@ class Chipset:
             ports.attach(ide.FIRST[n], 8, channel)
             ports.attach(ide.CONTROL[n], 1, channel.control)
             machine.shared.port_buffers[n] = channel.state.ctypes.data
+        self.cards = [self._plug(n, card, firmware is None) for n, card in enumerate(cards)]
         machine.timers.append(self.acpi)
         if firmware is not None:
             self._shadow(PAM, 7)
+
+    def _plug(self, n: int, card: Callable, set_up: bool):
+        """The n-th card; set_up: it has the address and the interrupt that firmware would give it."""
+        number, machine = FIRST_CARD + n, self.machine
+        device = card(machine, machine.device_memory, self.pirqs.line(number))
+        self.pci.plug(number, 0, device.function)
+        if set_up:
+            device.function.write(BARS + 4 * virtio.BAR, 4, CARD_MEMORY + n * virtio.SIZE)
+            device.function.write(LINE, 1, acpi_tables.interrupt_line(number, 0))
+            device.function.write(COMMAND, 2, IO_ENABLE | MEMORY_ENABLE)
+        return device
 
     def _shadow(self, register: int, width: int) -> None:
         """Make the 16 KiB pieces from C0000 on, and F0000 to FFFFF, RAM or ROM as the PAM registers say."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from vmdbg.machine.board.pci import Function
 
+Line = Callable[[bool], None]
+
 PIRQ, PM_BASE, PM_ENABLE = 0x60, 0x40, 0x80
 ISA_CLASS, PM_CLASS, IDE_CLASS = 0x060100, 0x068000, 0x010100
 IDE_TIMING = 0x40
@@ -22,6 +24,40 @@ def isa_bridge(routed: Callable[[int, int], None] | None = None) -> Function:
     f.set(0x4E, 2, 0x0003)
     f.set(0x06, 2, 0x0200)
     return f
+
+
+class Pirqs:
+    """Where INTA to INTD of the devices on bus 0 arrive: at PIRQA to PIRQD in turn, and from there at an IRQ.
+
+    `irq(n)` is the line of IRQ n, `initial` the IRQs of PIRQA to PIRQD, if firmware is taken to have set them up.
+    """
+
+    PINS, OFF = 4, 0x80
+
+    def __init__(self, irq: Callable[[int], Line], initial: tuple[int, ...] | None = None):
+        self.irq = irq
+        self.function = isa_bridge(lambda register, width: self.update())
+        self.raised: set[tuple[int, int]] = set()  # (PIRQ, device) of the lines that are up
+        self.driven: set[int] = set()  # IRQs
+        for n, number in enumerate(initial or ()):
+            self.function.set(PIRQ + n, 1, number)
+
+    def line(self, device: int, pin: int = 0) -> Line:
+        """The line of INTA to INTD (0 to 3) of a device."""
+        where = ((device - 1 + pin) % self.PINS, device)
+
+        def drive(level: bool) -> None:
+            (self.raised.add if level else self.raised.discard)(where)
+            self.update()
+
+        return drive
+
+    def update(self) -> None:
+        routes = [self.function.get(PIRQ + n, 1) for n in range(self.PINS)]
+        wanted = {routes[n] & 0xF for n, _ in self.raised if not routes[n] & self.OFF}
+        changed, self.driven = self.driven ^ wanted, wanted
+        for n in sorted(changed):
+            self.irq(n)(n in wanted)
 
 
 def power_management(ports, acpi, first: int) -> Function:

@@ -5,9 +5,10 @@ IRQ n --+-- 8259s --- INTR --+-- LINT0 of every local APIC --- vCPU
         +-- I/O APIC input n (IRQ 0: input 2) --- bus --- local APICs
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vmdbg.machine.board import pins
+from vmdbg.machine.board.acpi_tables import PCI_INTERRUPTS
 from vmdbg.machine.board.apic_bus import ApicBus
 from vmdbg.machine.board.chipset import Chipset
 from vmdbg.machine.board.debug_port import DebugPort
@@ -25,17 +26,19 @@ from vmdbg.machine.board.shutdown_port import ShutdownPort
 from vmdbg.machine.board.test_device import LATCH, LINES, MEMORY, SIZE, TestDevice
 from vmdbg.machine.board.uart import Uart
 from vmdbg.machine.board.vga_text import FIRST_PORT, PORTS, VgaText
+from vmdbg.machine.board.virtio_console import VirtioConsole
 
 LAPIC_BASE, IOAPIC_BASE, PAGE = 0xFEE00000, 0xFEC00000, 0x1000
-TIMER, KEYBOARD, COM1, CLOCK, MOUSE = 0, 1, 4, 8, 12  # IRQs
+TIMER, KEYBOARD, COM2, COM1, CLOCK, MOUSE = 0, 1, 3, 4, 8, 12  # IRQs
 
 
 class Pc:
     """The devices of a board, by name.
 
     `say(byte)` gets what leaves COM1 and the debug ports; `start` is the time of day at clock 0, in seconds since 1970, UTC;
-    `end(status)` is called when the guest powers off, resets the machine (both 0) or writes its exit status; `drives` and
-    `firmware` are the chipset's.
+    `end(status)` is called when the guest powers off, resets the machine (both 0) or writes its exit status; `say_second` gets
+    what leaves COM2; `drives`, `firmware` and `cards` are the chipset's.  `console` is where what somebody types arrives: COM1,
+    or a console among the cards.
     """
 
     def __init__(
@@ -46,12 +49,15 @@ class Pc:
         end: Callable[[int], None] | None = None,
         drives: tuple = (None, None, None, None),
         firmware: dict[str, bytes] | None = None,
+        cards: Sequence[Callable] = (),
+        say_second: Callable[[int], object] | None = None,
     ):
         self.machine = machine
         self.say = say
         self.start = start
         self.end = end or leave
-        self.drives, self.firmware = drives, firmware
+        self.drives, self.firmware, self.card_makers = drives, firmware, tuple(cards)
+        self.say_second = say_second or (lambda byte: None)
         self.apic_pages: set[int] = set()
         build(self)
 
@@ -192,19 +198,25 @@ class Command:
 
 def make_console(pc: Pc) -> None:
     ports = pc.machine.ports
-    pc.uart = Uart(pc.say, pc.irq(COM1))
+    pc.console = pc.uart = Uart(pc.say, pc.irq(COM1))
+    pc.second_uart = Uart(pc.say_second, pc.irq(COM2))
     pc.vga = VgaText()
     pc.post = PostPort()
     ports.attach(0x80, 1, pc.post)
     ports.attach(0xE9, 1, DebugPort(pc.say))
     ports.attach(FIRST_PORT, PORTS, pc.vga)
+    ports.attach(0x2F8, 8, pc.second_uart)
     ports.attach(0x3F8, 8, pc.uart)
     ports.attach(0x402, 1, DebugPort(pc.say))
 
 
 def make_chipset(pc: Pc) -> None:
-    pc.chipset = Chipset(pc.machine, pc.irq, lambda: pc.end(0), pc.reset, pc.drives, pc.firmware)
+    pc.chipset = Chipset(pc.machine, pc.irq, lambda: pc.end(0), pc.reset, pc.drives, pc.firmware, pc.card_makers)
     pc.acpi, pc.pci = pc.chipset.acpi, pc.chipset.pci
+    pc.console = next((card for card in pc.chipset.cards if isinstance(card, VirtioConsole)), pc.uart)
+    if pc.firmware is None:
+        for line in sorted(set(PCI_INTERRUPTS)):  # level-triggered, as firmware leaves them
+            pc.pic.elcr().write(line >> 3, 1, pc.pic.elcr().read(line >> 3, 1) | 1 << (line & 7))
 
 
 def make_exits(pc: Pc) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 
 ADDRESS, DATA, PORTS = 0xCF8, 0xCFC, 4
 ENABLE = 0x80000000
-VENDOR, DEVICE, COMMAND, STATUS, REVISION, CLASS, HEADER_TYPE, BARS, SUBSYSTEM, LINE, PIN = (
-    0x00, 0x02, 0x04, 0x06, 0x08, 0x09, 0x0E, 0x10, 0x2C, 0x3C, 0x3D
+VENDOR, DEVICE, COMMAND, STATUS, REVISION, CLASS, HEADER_TYPE, BARS, SUBSYSTEM, CAPABILITIES, LINE, PIN = (
+    0x00, 0x02, 0x04, 0x06, 0x08, 0x09, 0x0E, 0x10, 0x2C, 0x34, 0x3C, 0x3D
 )  # fmt: skip
 IO_ENABLE, MEMORY_ENABLE, BUS_MASTER, INTERRUPT_DISABLE = 0x1, 0x2, 0x4, 0x400
 MULTIFUNCTION = 0x80
@@ -92,7 +92,7 @@ class Region:
         self.space.detach(self.device)
         self.address = address
         if address:
-            self.space.attach(address, self.size, self.device)
+            self.space.attach(address, self.size, self.device, behind=True)  # what has a fixed place keeps it
 
 
 class PciBus:
