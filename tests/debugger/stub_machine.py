@@ -43,6 +43,9 @@ class StubMachine:
     def claim(self, first, count, device):
         pass
 
+    def serve_port(self, n, buffers):
+        pass
+
     def set_intr(self, cpu, level):
         pass
 

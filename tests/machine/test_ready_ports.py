@@ -39,7 +39,7 @@ def boot(engine: str, path, served: bool, program: bytes = PROGRAM) -> tuple[Mac
     m = Machine(1 << 20, engine=engine)
     pc = Pc(m, lambda byte: None, drives=(Disk(DiskImage(path)), None, None, None))
     if not served:
-        m.shared.port_buffers[0] = m.shared.port_buffers[1] = 0
+        m.serve_port(0, 0)
         m.ports.steady = lambda port, width: 0
     m.ram[CODE : CODE + len(program)] = bytearray(program)
     cpu = m.cpus[0]

@@ -46,6 +46,14 @@ class Boot:
     "A disk image; the guest's writes stay in memory; up to 3."
     cdrom: str | None = None
     "A CD-ROM image."
+    virtio_disk: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    "A disk image behind virtio-blk instead of IDE; up to 8."
+    write_disk: Annotated[bool, Parameter(negative="")] = False
+    "What the guest writes to its disks goes to the files."
+    console: Literal["serial", "virtio"] = "serial"
+    "Where what is typed arrives: COM1, or virtio-console (hvc0), which is there then."
+    com2: str | None = None
+    "A file for what leaves the second serial port."
     bios: str | None = None
     "Firmware that runs from reset, instead of a guest."
     load_address: Number = None
@@ -80,6 +88,10 @@ def load(name: str, boot: Boot) -> Guest:
             cpus=boot.cpus,
             disks=boot.disk,
             cdrom=boot.cdrom,
+            virtio_disks=boot.virtio_disk,
+            virtio_console=boot.console == "virtio",
+            write_disks=boot.write_disk,
+            com2=boot.com2,
         ),
     )
 

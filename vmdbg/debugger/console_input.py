@@ -37,7 +37,7 @@ class ConsoleInput:
             return False
         board, given = self.session.monitor.board, False
         with self._lock:
-            n = min(board.uart.wants(), len(self._bytes))
+            n = min(board.console.wants(), len(self._bytes))
             if n:
                 self.session.give("serial", bytes(self._bytes[:n]))
                 del self._bytes[:n]

@@ -21,7 +21,7 @@ class SerialInput:
     """A source of bytes for COM1 of `session`'s monitor; a context manager, because a terminal must be left as it was."""
 
     def __init__(self, session: Session, file: Path | None = None):
-        self.session, self.uart = session, session.monitor.uart
+        self.session, self.uart = session, session.monitor.board.console
         self.waiting = bytearray()
         self.descriptor: int | None = None
         self.slept = 0.0  # seconds that went by for what the guest skipped

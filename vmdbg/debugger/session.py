@@ -86,7 +86,7 @@ class Session:
     def give(self, what: str, value) -> None:
         """Something enters the machine from outside, now.  From the session's own thread, between two slices.
 
-        what: "serial" (bytes that arrive at COM1), "key" (a key's name and whether it goes down), "clock" (the clock that idle
+        what: "serial" (bytes for COM1 or a virtio console), "key" (a key's name and whether it goes down), "clock" (the clock that idle
         time has come to).  Nothing else enters, so these with position and clock are all that a repetition needs: while all
         vCPUs wait, the clock moves and the position does not.
         """
@@ -97,7 +97,7 @@ class Session:
 
     def _apply(self, what: str, value) -> None:
         if what == "serial":
-            self.monitor.board.uart.receive(value)
+            self.monitor.board.console.receive(value)
         elif what == "key":
             self.monitor.board.keyboard.key(*value)
         else:

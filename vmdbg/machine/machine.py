@@ -439,6 +439,10 @@ class Machine(Stopping):
             self.page_flags.array[page] |= PAGE_DEVICE
         self.pages_changed()
 
+    def serve_port(self, n: int, buffers: int) -> None:
+        """Let the core serve a data port from the record at a host address (ready_ports.py): the n-th of two; 0: none."""
+        self.shared.port_buffers[n] = buffers
+
     def add_rom(self, image: bytes) -> None:
         """Firmware that ends at 4 GiB, where every CPU starts after reset; its length is a multiple of 4096, at most ROM_ROOM."""
         if not image or len(image) % PAGE or len(image) > ROM_ROOM:

@@ -1,13 +1,15 @@
 """A bare PC: one machine, its first devices, and a guest that owns them."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from vmdbg.machine.board import acpi_tables, mp_table
+from vmdbg.machine.board import acpi_tables, mp_table, smbios
 from vmdbg.machine.board.disk_image import DiskImage
 from vmdbg.machine.board.ide_cdrom import SECTOR, Cdrom
 from vmdbg.machine.board.ide_disk import Disk
 from vmdbg.machine.board.pc import Pc
+from vmdbg.monitor.cards import cards
 from vmdbg.monitor.guest import Guest, GuestError
 from vmdbg.monitor.low_memory import place_low_memory
 from vmdbg.monitor.start import start
@@ -28,8 +30,14 @@ class Bare:
         self.machine = machine
         self.guest = guest
         self.transcript = Transcript(serial)
+        self.second = Transcript(second_output(guest))
         self.board = Pc(
-            machine, self.transcript.say, drives=drives(guest), firmware=None if guest.rom is None else dict(guest.firmware_files)
+            machine,
+            self.transcript.say,
+            drives=drives(guest),
+            firmware=firmware_files(guest),
+            cards=cards(guest, self.transcript.say),
+            say_second=self.second.say,
         )
         self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
@@ -39,11 +47,15 @@ class Bare:
         start(machine.cpus[0], machine.ram, guest)
 
     def _firmware_tables(self) -> None:
-        """What firmware would have left: low memory, ACPI and MP tables; nothing where the guest itself is firmware."""
+        """What firmware would have left: low memory, tables (ACPI, MP, SMBIOS); nothing where the guest itself is firmware."""
         if self.guest.rom is None:
             place_low_memory(self.machine.ram)
             cpus = len(self.machine.cpus)
-            for at, data in ((acpi_tables.RSDP, acpi_tables.tables(cpus)), (mp_table.POINTER, mp_table.tables(cpus))):
+            for at, data in (
+                (acpi_tables.RSDP, acpi_tables.tables(cpus)),
+                (mp_table.POINTER, mp_table.tables(cpus)),
+                (smbios.ENTRY, smbios.tables(self.guest.memory, cpus)),
+            ):
                 self.machine.ram[at : at + len(data)] = bytearray(data)
 
     @property
@@ -58,7 +70,28 @@ class Bare:
 
     def state_roots(self) -> dict[str, object]:
         """What checkpoints are made of besides the machine."""
-        return dict(board=self.board, transcript=self.transcript)
+        return dict(board=self.board, transcript=self.transcript, second=self.second)
+
+
+def firmware_files(guest: Guest) -> dict[str, bytes] | None:
+    """What fw_cfg has for firmware; None if there is none."""
+    return None if guest.rom is None else {**dict(guest.firmware_files), **smbios.firmware_files(guest.memory, guest.cpus)}
+
+
+def second_output(guest: Guest) -> Callable[[int], object] | None:
+    """What takes the bytes of COM2."""
+    if guest.com2 is None:
+        return None
+    try:
+        out = open(guest.com2, "wb", buffering=0)  # for as long as the board is there
+    except OSError as e:
+        raise GuestError(f"--com2 {guest.com2}: {e.strerror.lower() if e.strerror else e}") from None
+
+    def write(byte: int) -> None:
+        with suppress(OSError):  # a host disk that is full
+            out.write(bytes((byte,)))
+
+    return write
 
 
 def drives(guest: Guest) -> tuple:
@@ -66,7 +99,7 @@ def drives(guest: Guest) -> tuple:
     found: list = [None] * 4
     try:
         for n, name in enumerate(guest.disks):
-            found[n] = Disk(DiskImage(Path(name)))
+            found[n] = Disk(DiskImage(Path(name), write=guest.write_disks))
         if guest.cdrom is not None:
             found[3 if found[2] else 2] = Cdrom(DiskImage(Path(guest.cdrom), SECTOR))
     except OSError as e:

@@ -23,6 +23,10 @@ class Options:
     cpus: int = 1
     disks: tuple[str, ...] = ()  # files, at most 3
     cdrom: str | None = None
+    virtio_disks: tuple[str, ...] = ()
+    virtio_console: bool = False
+    write_disks: bool = False  # what the guest writes goes to the files
+    com2: str | None = None  # a file for what leaves COM2
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class Guest:
     selectors: tuple[int, int] | None = None  # of code and data, where the boot protocol fixes them: 8, 16 or 24
     disks: tuple[str, ...] = ()  # files, at most 3
     cdrom: str | None = None
+    virtio_disks: tuple[str, ...] = ()
+    virtio_console: bool = False
+    write_disks: bool = False  # what the guest writes goes to the files
+    com2: str | None = None  # a file for what leaves COM2
     rom: bytes | None = None  # firmware that ends at 4 GiB: everything starts at the reset vector
     firmware_files: tuple[tuple[str, bytes], ...] = ()  # what fw_cfg has for it
 

@@ -16,7 +16,7 @@ from vmdbg.monitor.read_image import LARGEST, check_image, read_image
 from vmdbg.monitor.start import first_tables
 
 SMALLEST = 1 << 20  # memory in bytes: the legacy area
-MOST_CPUS, MOST_DISKS = 8, 3
+MOST_CPUS, MOST_DISKS, MOST_VIRTIO = 8, 3, 8
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,15 @@ def load_guest(path: Path, options: Options) -> Guest:
                 f"{path}: {FLAVOURS[name]} says itself where it goes: {' and '.join(FLAGS[n] for n in excess)} are for flat binaries"
             )
         raise GuestError(f"{path}: {FLAVOURS[name]} does not take {' and '.join(FLAGS[n] for n in excess)}")
-    for medium in (*options.disks, *([options.cdrom] if options.cdrom is not None else [])):
+    for medium in (*options.disks, *options.virtio_disks, *([options.cdrom] if options.cdrom is not None else [])):
         check_image(Path(medium))
+    if len(options.virtio_disks) > MOST_VIRTIO:
+        raise GuestError(f"{len(options.virtio_disks)} virtio disks: this PC takes at most {MOST_VIRTIO}")
     if len(options.disks) > MOST_DISKS:
         raise GuestError(f"{len(options.disks)} disks: this PC takes at most {MOST_DISKS}")
     guest = replace(FORMATS[name].load(path, image, options), disks=options.disks, cdrom=options.cdrom)
+    board = ("virtio_disks", "virtio_console", "write_disks", "com2")
+    guest = replace(guest, **{name: getattr(options, name) for name in board})
     tables = first_tables(options.memory)
     if guest.bits != 16 and any(p.address + p.size > tables for p in guest.pieces):
         room = options.memory - tables >> 10

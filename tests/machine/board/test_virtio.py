@@ -288,7 +288,9 @@ def fuzz(board: Board, seed: int, count: int) -> None:
         elif what < 3:
             flags = [0, WRITE, INDIRECT, r.getrandbits(16)]
             sizes = [0, 1, 16, 512, 4096, r.getrandbits(32)]
-            pieces = [(r.choice(addresses) + r.randrange(64) & (1 << 64) - 1, r.choice(sizes), r.choice(flags)) for _ in range(r.randrange(1, 5))]
+            pieces = [
+                (r.choice(addresses) + r.randrange(64) & (1 << 64) - 1, r.choice(sizes), r.choice(flags)) for _ in range(r.randrange(1, 5))
+            ]
             driver.submit(r.randrange(2), *pieces, first=r.randrange(8))
         elif what < 5:
             driver.put(r.choice(addresses[:4]) + 0x4000 * r.randrange(2) + r.randrange(64), "Q", r.getrandbits(r.choice((8, 16, 64))))

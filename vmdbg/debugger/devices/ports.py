@@ -57,7 +57,7 @@ def vga(v) -> tuple[Register, ...]:
         return int(crtc[high]) << 8 | int(crtc[high + 1])
 
     return (
-        register("CRTC index", v.state["index"], 1),
+        register("CRTC index", v.state["indexes"][0x14], 1),
         register("start", pair(0x0C), 2, note="cell at the top left"),
         register("cursor", pair(0x0E), 2, note=f"row {(pair(0x0E) - pair(0x0C)) // 80}, column {(pair(0x0E) - pair(0x0C)) % 80}"),
         register("cursor start", crtc[0x0A], 1, "off:5 line:4:0"),

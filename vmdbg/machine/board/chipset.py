@@ -57,7 +57,7 @@ class Chipset:
         for n, channel in enumerate(self.channels):
             ports.attach(ide.FIRST[n], 8, channel)
             ports.attach(ide.CONTROL[n], 1, channel.control)
-            machine.shared.port_buffers[n] = channel.state.ctypes.data
+            machine.serve_port(n, channel.state.ctypes.data)
         self.cards = [self._plug(n, card, firmware is None) for n, card in enumerate(cards)]
         machine.timers.append(self.acpi)
         if firmware is not None:
