@@ -13,7 +13,7 @@ import isa
 from isa.lang.word import U64
 from vmdbg.debugger.registers import linear_rip
 from vmdbg.machine.machine import Leave, Map
-from vmdbg.machine.state import CS, RAX, RSP, Cpu
+from vmdbg.machine.state import CS, RAX, RSP, Cpu, Shared
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class StubMachine:
     def __init__(self, memory=1 << 20, cpus=1):
         self._state = ctypes.create_string_buffer(Cpu.size)
         self.cpus = [Cpu(ctypes.addressof(self._state))]
+        self._shared_state = ctypes.create_string_buffer(Shared.size)
+        self.shared = Shared(ctypes.addressof(self._shared_state))
         self.ram = np.zeros(memory, np.uint8)
         self.ports, self.device_memory = Map(), Map()
         self.timers: list = []

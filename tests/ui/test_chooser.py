@@ -8,7 +8,7 @@ from vmdbg.ui.chooser import Choice, Chooser
 
 
 def chooser() -> Chooser:
-    return Chooser(tuple(Choice(name, guests.about(name), guests.lesson(name)) for name in guests.shipped()))
+    return Chooser(tuple(Choice(name, guests.lesson(name)) for name in guests.shipped()))
 
 
 async def test_keys_choose_a_guest_and_show_its_lesson():

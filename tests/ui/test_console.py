@@ -100,3 +100,27 @@ def test_what_keys_mean():
         ("é", "é", "é".encode(), ()),
     ]:
         assert (serial_bytes(key, character), keyboard_keys(key, character)) == (data, keys), key
+
+
+# IRQ 0 at 100 Hz counts in CX; the rest is HLT
+PERIODIC = bytes.fromhex(
+    "fab011e620b008e621b004e621b001e621b0fee621c7062000337cc70622000000b034e643b09ce640b02ee64031c9fbf4ebfd41b020e620cf"
+)
+
+
+async def test_warp_is_heard_while_the_machine_waits(tmp_path):
+    """A command for any time, given to a running machine: idle time is skipped from then on, and said so; others are refused."""
+    app = app_of(tmp_path, PERIODIC)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        await pilot.press("c")
+        await settled(pilot, lambda: app.snapshot.running)
+        session = app.session_thread.interpreter.session
+        await pilot.press("colon", *"warp", "space", *"on", "enter", *"si", "enter", "escape")
+        await settled(pilot, lambda: any("idle time is skipped" in line for line in screen_text(app)))
+        assert session.warp
+        assert any("space pauses it" in n.message for n in app._notifications)
+        before = session.machine.clock
+        await settled(pilot, lambda: session.machine.clock > before + 5 * 10**9)
+        await pilot.press("space")
+        await settled(pilot, lambda: app.snapshot.stop.has("pause"))

@@ -48,7 +48,7 @@ def choose_shipped() -> str | None:
     """The name of a shipped guest, chosen on a screen that shows the lessons."""
     from vmdbg.ui.chooser import Choice, choose
 
-    return choose(tuple(Choice(name, guests.about(name), guests.lesson(name)) for name in guests.shipped()))
+    return choose(tuple(Choice(name, guests.lesson(name)) for name in guests.shipped()))
 
 
 def list_guests() -> int:

@@ -38,6 +38,7 @@ class Session:
         self.listing = Listing(self)
         self.between: Callable[[], None] | None = None  # called between slices while the machine runs
         self.idle: Callable[[int], None] | None = None  # lets time pass, at most to this clock, while all vCPUs wait; None: it is skipped
+        self.warp = False  # it is skipped all the same
         self.history: History | None = None
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
@@ -130,7 +131,7 @@ class Session:
             if history is not None:
                 budget = history.stretch(budget)
             began, position, spent = time.perf_counter(), self.position, time.thread_time()
-            self.machine.waits = left is None and self.idle is not None and (history is None or history.live)
+            self.machine.waits = left is None and self.idle is not None and not self.warp and (history is None or history.live)
             found = self.machine.run(budget, resume=resume)
             if history is not None:
                 history.ran(time.thread_time() - spent)

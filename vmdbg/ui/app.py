@@ -132,10 +132,8 @@ class Debugger(App):
             self._choose(message.tab.id.removeprefix("tab-"))
 
     def action_command(self, line: str) -> None:
-        if self.session_thread.busy:
+        if not self.session_thread.submit(line):
             self.notify("The machine is running: space pauses it", severity="warning")
-        else:
-            self.session_thread.submit(line)
 
     def action_pause(self) -> None:
         if self.session_thread.busy:

@@ -12,10 +12,9 @@ from vmdbg.ui.pane import Pane
 
 @dataclass(frozen=True)
 class Choice:
-    """A guest to choose: its name, one sentence, its lesson (Markdown)."""
+    """A guest to choose: its name, its lesson (Markdown)."""
 
     name: str
-    about: str
     lesson: str
 
 
@@ -58,17 +57,15 @@ class Chooser(App[str]):
         def __init__(self, choices: tuple[Choice, ...]):
             super().__init__()
             self.choices = choices
-            self.about, self.markdown = Static(id="about", markup=False), Markdown()
+            self.markdown = Markdown()
 
         def compose(self) -> ComposeResult:
-            yield self.about
             yield self.markdown
 
         def on_mount(self) -> None:
             self.tell(0)
 
         def tell(self, n: int) -> None:
-            self.about.update(self.choices[n].about)
             self.markdown.update(self.choices[n].lesson)
             self.scroll_home(animate=False)
 
@@ -83,7 +80,6 @@ class Chooser(App[str]):
     #head { height: 1; background: $panel; padding: 0 1; }
     Choices { width: 16; }
     Lesson { border: round $panel-lighten-2; padding: 0 1; }
-    #about { color: $accent; text-style: bold; }
     """
 
     def __init__(self, choices: tuple[Choice, ...]):

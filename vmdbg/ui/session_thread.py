@@ -33,14 +33,23 @@ class SessionThread(threading.Thread):
         self.wants_devices = False
         self.busy = False  # a command is running
         self._lines: queue.SimpleQueue[str | object | None] = queue.SimpleQueue()
+        self._between: queue.SimpleQueue[str] = queue.SimpleQueue()  # for between two slices
         self._unseen = threading.Event()  # a snapshot was posted that the app has not taken
         self._latest: Snapshot | None = None
         self._taken = 0.0
 
     # ---- From the app's thread --------------------------------------------------------------------------------------
 
-    def submit(self, line: str) -> None:
-        self._lines.put(line)
+    def submit(self, line: str) -> bool:
+        """Do this next; False: the machine is running, and this command is not one for that."""
+        if not self.busy:
+            self._lines.put(line)
+            return True
+        if self.interpreter is None or self.clock is None or not self.interpreter.anytime(line):
+            return False
+        self._between.put(line)
+        self.clock.wake()
+        return True
 
     def pause(self) -> None:
         if self.interpreter is not None and self.clock is not None:
@@ -122,6 +131,8 @@ class SessionThread(threading.Thread):
         """Between two slices: a snapshot, if one is due and the app has taken the one before."""
         assert self.console is not None
         self.console.pump()
+        while not self._between.empty():
+            self.post(self._answer(self._between.get()))
         now = time.perf_counter()
         passed = now - self._taken
         if passed >= PERIOD and not self._unseen.is_set() and (passed >= IDLE_PERIOD or taker.news(IDLE)):

@@ -56,6 +56,13 @@ class Interpreter:
             raise CommandError(f"'{word}' is no command: expected {hint}")
         return entry, rest
 
+    def anytime(self, line: str) -> bool:
+        """Whether a line may be executed while the machine runs: between two slices."""
+        try:
+            return bool(line.strip()) and self.find(line.strip())[0].anytime
+        except CommandError:
+            return False
+
     def complete(self, line: str) -> list[str]:
         """Whole lines that the given beginning could become."""
         word, space, rest = line.partition(" ")

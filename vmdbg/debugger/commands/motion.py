@@ -48,3 +48,19 @@ def until(interpreter, text):
     address = interpreter.address(text)
     _may_run(interpreter.session)
     return interpreter.moved(interpreter.session.run(until={address}))
+
+
+@command(
+    "warp",
+    "warp [on|off]",
+    "skip the time in which the guest only waits, instead of waiting too",
+    complete=lambda interpreter, text: [w for w in ("on", "off") if w.startswith(text)],
+    anytime=True,
+)
+def warp(interpreter, text):
+    word = text.strip()
+    if word not in ("", "on", "off"):
+        raise CommandError(f"expected on or off, or nothing to change it, not '{word}'")
+    session = interpreter.session
+    session.warp = word == "on" if word else not session.warp
+    return ["idle time is skipped" if session.warp else "idle time passes at wall speed"]

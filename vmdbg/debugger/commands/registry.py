@@ -19,6 +19,7 @@ class Command:
     run: Callable
     complete: Callable
     repeats: bool  # an empty line runs it again
+    anytime: bool = False  # it may be given while the machine runs: between two slices
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -33,12 +34,12 @@ def nothing(interpreter, text: str) -> list[str]:
     return []
 
 
-def command(words: str, usage: str, help: str, *, complete: Callable = nothing, repeats: bool = False):
+def command(words: str, usage: str, help: str, *, complete: Callable = nothing, repeats: bool = False, anytime: bool = False):
     """Register the handler that follows; `words` are the name and its aliases."""
     name, *aliases = words.split(",")
 
     def register(run):
-        entry = Command(name, tuple(aliases), usage, help, run, complete, repeats)
+        entry = Command(name, tuple(aliases), usage, help, run, complete, repeats, anytime)
         COMMANDS[name] = entry
         for word in entry.words:
             assert word not in BY_WORD, word
