@@ -195,6 +195,13 @@ def cut_offset(cpu, d, offset):
     return offset & LOW32
 
 
+def target_mask(cpu, d):
+    """What a far call to the code segment d cuts the stack pointer to: it pushes as its target will (observed on Zen; Bochs's way)."""
+    if not long_mode(cpu):
+        return stack_mask(cpu)
+    return ~U64(0) if ((d >> 53) & 1) != 0 else attr_mask(cpu.seg_attr[SS])
+
+
 def code_transfer(cpu, selector, d, linear, offset, bits, after, how):
     """To a code segment, without a gate: CPL stays."""
     cpl = U64(cpu.cpl)
@@ -205,8 +212,9 @@ def code_transfer(cpu, selector, d, linear, offset, bits, after, how):
         frame_begin(cpu)
         frame_add(cpu, U64(cpu.seg_selector[CS]))
         frame_add(cpu, after)
-        mask = stack_mask(cpu)
-        ok, sp = frame_locate_here(cpu, bits >> 3)
+        mask = target_mask(cpu, d)
+        sp = cpu.gpr[RSP] & mask
+        ok, sp = frame_locate(cpu, cpu.seg_base[SS], cpu.seg_limit[SS], cpu.seg_attr[SS], sp, mask, bits >> 3, False, U64(0))
         if not ok or not code_target(cpu, d, target):
             return FAULT
         ok, host = touch(cpu, d, linear)

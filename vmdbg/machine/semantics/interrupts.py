@@ -211,6 +211,16 @@ def return_to_v86(cpu, sp, offset, selector, image):
 
 
 @outlined
+@outlined
+def popped_stack(cpu, sp, bits):
+    """Words 3 and 4 of IRET's frame: (whether they could be read, RSP, SS)."""
+    ok, above = stack_word(cpu, sp, U64(3), bits)
+    if not ok:
+        return False, U64(0), U64(0)
+    ok, ss = stack_word(cpu, sp, U64(4), bits)
+    return ok, above, ss & 0xFFFF
+
+
 def return_protected(cpu, bits):
     """In protected and IA-32e mode; in 64-bit mode SS:RSP is always popped."""
     sp = cpu.gpr[RSP]
@@ -227,25 +237,26 @@ def return_protected(cpu, bits):
     selector = selector & 0xFFFF
     if (image & F_VM) != 0 and bits == 32 and cpu.cpl == 0 and not long_mode(cpu):
         return return_to_v86(cpu, sp, offset, selector, image)
+    cpl = selector & RPL
+    outward = cpl != U64(cpu.cpl)
+    pops_stack = outward or cpu.bits == 64
+    ss = U64(0)
+    above = sp + size * 3
+    if cpu.bits == 64:  # the whole frame is popped before CS is looked at
+        ok, above, ss = popped_stack(cpu, sp, bits)
+        if not ok:
+            return FAULT
     ok, d, linear = return_code(cpu, selector)
     if not ok:
         return FAULT
-    cpl = selector & RPL
     target = cut_offset(cpu, d, offset)
-    outward = cpl != U64(cpu.cpl)
-    pops_stack = outward or cpu.bits == 64
     stack = U64(0)
     stack_linear = U64(0)
-    ss = U64(0)
-    above = sp + size * 3
     if pops_stack:
-        ok, above = stack_word(cpu, sp, U64(3), bits)
-        if not ok:
-            return FAULT
-        ok, ss = stack_word(cpu, sp, U64(4), bits)
-        if not ok:
-            return FAULT
-        ss = ss & 0xFFFF
+        if cpu.bits != 64:
+            ok, above, ss = popped_stack(cpu, sp, bits)
+            if not ok:
+                return FAULT
         ok, stack, stack_linear = return_stack(cpu, ss, d, cpl)
         if not ok:
             return FAULT
