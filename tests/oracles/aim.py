@@ -2,11 +2,15 @@
 
 import numpy as np
 
+from . import host_tables, system
 from .encode import Instance
-from .layout import CODE, CODE_SIZE, RAX, RDX, RSP, STATE, WINDOW, WINDOW_SIZE
+from .layout import CODE, CODE_SIZE, CODE_START, RAX, RDX, RSP, STATE, WINDOW, WINDOW_SIZE
 from .states import Place, aim, segment_base
 
 _M64 = (1 << 64) - 1
+BIT_STRINGS = frozenset("bt_memory bts_memory btr_memory btc_memory".split())  # the register is an offset
+SELECTOR_OPERAND = frozenset("lar lsl verr verw mov_to_seg lldt ltr".split())
+FAR = frozenset("pop_seg les lds lss lfs lgs jmp_far jmp_far_memory call_far call_far_memory ret_far ret_far_imm iret".split())
 
 
 def effective(place: Place, states: np.ndarray, bits: int = 64) -> np.ndarray:
@@ -55,7 +59,7 @@ def _before(instance: Instance, states: np.ndarray, rng: np.random.Generator) ->
     """What must be settled before the memory operand is aimed."""
     form, gpr, count = instance.form, states["gpr"], len(states)
     chosen = rng.random(count) < 0.8
-    if form.row.sem in ("bt", "bts", "btr", "btc") and form.memory and instance.register is not None and "Gv" in form.row.text:
+    if form.row.sem in BIT_STRINGS:
         gpr[chosen, instance.register] = rng.integers(-4000, 4000, count).astype(np.int64).view(np.uint64)[chosen]
     if form.mnemonic.startswith(("XSAVE", "XRSTOR")):
         gpr[:, RDX] = 0
@@ -111,6 +115,52 @@ def _images(instance: Instance, states: np.ndarray, rng: np.random.Generator) ->
         plant(states, where, digits, chosen)
 
 
+def _selectors(states: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Selectors that are something in the states' descriptor tables."""
+    return rng.choice(np.array(system.FAR_SELECTORS, np.uint64) if "segment" in states.dtype.names else host_tables.SELECTORS, count)
+
+
+def _joined(columns: list[tuple[np.ndarray, int]]) -> np.ndarray:
+    """Rows of bytes: in each the columns' values one after the other, in so many bytes each."""
+    return np.concatenate([_words(values)[:, :size] for values, size in columns], axis=1)
+
+
+def _far(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> None:
+    """Selectors and targets of segment loads and far transfers."""
+    form, count, sem = instance.form, len(states), instance.form.row.sem
+    chosen, selectors = rng.random(count) < 0.85, _selectors(states, rng, count)
+    target = np.where(rng.random(count) < 0.5, _near_code(rng, count), CODE_START + 0x20 + rng.integers(0, 0x6000, count).astype(np.uint64))
+    target = np.where(rng.random(count) < (0.9 if instance.bits == 64 else 0.6), target, target & np.uint64(0xFFFF))
+    memory = effective(instance.places[0], states, instance.bits) if instance.places else None
+    size = form.osize // 8
+    stack = stack_address(states, instance.bits)
+    if sem in SELECTOR_OPERAND:
+        if memory is not None:
+            plant(states, memory, _words(selectors)[:, :2], chosen)
+        elif instance.rm_register not in (None, RSP):
+            upper = states["gpr"][:, instance.rm_register] & ~np.uint64(0xFFFF)
+            states["gpr"][chosen, instance.rm_register] = (upper | selectors)[chosen]
+    elif sem == "pop_seg":
+        plant(states, stack, _words(selectors)[:, :2], chosen)
+    elif memory is not None:  # far pointers
+        plant(states, memory, _joined([(target, size), (selectors, 2)]), chosen)
+    elif sem.startswith("ret"):
+        plant(states, stack, _joined([(target, size), (selectors, size)]), chosen)
+    elif sem.startswith("iret"):
+        flags = rng.integers(0, 1 << 22, count).astype(np.uint64) & ~np.uint64(0x100)
+        columns = [target, selectors, flags, states["gpr"][:, RSP], _selectors(states, rng, count)]
+        plant(states, stack, _joined([(column, size) for column in columns]), chosen)
+
+
+def stack_address(states: np.ndarray, bits: int) -> np.ndarray:
+    """The linear address of the top of the stack."""
+    top = states["gpr"][:, RSP]
+    if bits == 64 or "segment" not in states.dtype.names:
+        return top
+    stack = states["segment"][:, system.SS]
+    return stack["base"] + np.where(stack["attributes"] & 0x4000 != 0, top, top & np.uint64(0xFFFF))
+
+
 def suit(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Change `states` in place so that most of them give the instruction something to do; returns them."""
     count, sem = len(states), instance.form.row.sem
@@ -127,12 +177,8 @@ def suit(instance: Instance, states: np.ndarray, rng: np.random.Generator) -> np
             states["gpr"][half, instance.rm_register] = _near_code(rng, count)[half]
     if sem == "ret":
         plant(states, states["gpr"][:, RSP], _words(_near_code(rng, count)), half)
-    if sem in ("lar", "lsl", "verr", "verw"):
-        selectors = rng.integers(0, 0x40, count).astype(np.uint64)
-        if instance.places:
-            plant(states, effective(instance.places[0], states, instance.bits), _words(selectors)[:, :2], half)
-        elif instance.rm_register not in (None, RSP):
-            states["gpr"][half, instance.rm_register] = selectors[half]
+    if sem in SELECTOR_OPERAND or sem in FAR:
+        _far(instance, states, rng)
     _images(instance, states, rng)
     if instance.bits != 64:
         states["gpr"] &= np.uint64(0xFFFFFFFF)

@@ -28,6 +28,7 @@ from .layout import (
     READ_ONLY_IMAGE,
     RESULT,
     RSP,
+    TF,
     WINDOW,
     WINDOW_SIZE,
 )
@@ -214,8 +215,9 @@ class Bochs:
         b.cpu_loop(0)
         self._store(result)
         self._outcome(result, state, mode)
-        if notes.count > 1 or result["vector"] in (HALTED, WAITING, MISSING) or result["vector"] >= SOFTWARE_INTERRUPT:
-            b.cpu_new(0)  # an interrupted delivery leaves traces that cannot be set
+        ended = result["vector"] in (HALTED, WAITING, MISSING) or result["vector"] >= SOFTWARE_INTERRUPT
+        if notes.count > 1 or ended or int(result["rflags"]) & TF:
+            b.cpu_new(0)  # an interrupted delivery, and a single step that is due, leave traces that cannot be set
             getattr(b, _FLUSH_CODE)()
 
     def begin(self, code: np.ndarray, kind: Kind) -> None:

@@ -20,9 +20,10 @@ from isa.forms import Form
 
 from . import native
 from .aim import effective, peek, plant, suit
-from .encode import COMPARED, REPEATED, Instance, encode
-from .layout import FLAG_NAMES, IF, NONE, RAX, RBP, RCX, RDX, RSP, empty
-from .states import generate, segment_base
+from .conditions import CONDITIONS
+from .encode import Instance, encode
+from .layout import FLAG_NAMES, IF, NONE, SELECTORS, empty
+from .states import generate
 
 Run = Callable[[np.ndarray, bytes, int], np.ndarray]
 NAMES = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
@@ -30,118 +31,6 @@ SEGMENTS = "es cs ss ds fs gs ldtr tr".split()
 TINY = np.float32(1.004 * 2.0**-126)  # what RCP of the largest numbers gives is flushed to zero, or not (SDM vol. 2, RCPPS)
 PE, UE, ES, BUSY = 0x20, 0x10, 0x80, 0x8000
 FX_FIELDS = ("fcw", "fsw", "ftw", "mxcsr", "fop", "fip", "fdp")
-
-
-# --- conditions of exclusions: (instance, states) -> where they hold ------------------------------------------------------
-def _count(instance: Instance, states: np.ndarray) -> tuple[np.ndarray, int]:
-    size = instance.form.operands[0].bits
-    if instance.immediate is not None:
-        raw = np.full(len(states), instance.immediate)
-    elif any(o.kind == "one" for o in instance.form.operands):
-        raw = np.ones(len(states), np.int64)
-    else:
-        raw = (states["gpr"][:, RCX] & 0xFF).astype(np.int64)
-    return raw & (63 if size == 64 else 31), size
-
-
-def _count_not_one(instance, states):
-    count, _ = _count(instance, states)
-    return count > 1
-
-
-def _count_beyond_size(instance, states):
-    count, size = _count(instance, states)
-    return count > size if instance.form.row.sem in ("shld", "shrd") else count >= size
-
-
-def _source_zero(instance, states):
-    size = instance.form.operands[1].bits
-    if not instance.form.memory:
-        return states["gpr"][:, instance.rm_register] & np.uint64((1 << size) - 1) == 0
-    zero = np.zeros(len(states), bool)
-    if instance.places:
-        rows, data = peek(states, effective(instance.places[0], states, instance.bits), size // 8)
-        zero[rows] = ~data.any(axis=1)
-    else:
-        zero[:] = True  # an absolute operand: not worth computing
-    return zero
-
-
-def _unaligned(instance, states):
-    if not instance.places:
-        return np.full(len(states), bool(instance.form.memory))
-    return effective(instance.places[0], states, instance.bits) & np.uint64(15) != 0
-
-
-def _unmasked(instance, states):
-    return states["fx"]["fcw"] & 0x3F != 0x3F
-
-
-def _offset_not_canonical(instance, states):
-    """With FS or GS: the offset alone is not canonical (the sum with the base may be)."""
-    out = np.zeros(len(states), bool)
-    for place in instance.places:
-        if place.segment in ("fs", "gs") and place.size == 64:
-            offset = effective(place, states, 64) - states[f"{place.segment}_base"]
-            out |= (offset + np.uint64(1 << 47)) >> np.uint64(48) != 0
-    return out
-
-
-def _at_4g(instance, states):
-    """An operand, or the stack, reaches across offset FFFFFFFF."""
-
-    def near(offset, below, above):
-        return (offset + np.uint64(below)) & np.uint64(0xFFFFFFFF) < below + above
-
-    out = near(states["gpr"][:, RSP], 64, 64) | near(states["gpr"][:, RBP], 64, 256)  # ENTER reads below EBP
-    repeated = instance.form.row.sem in REPEATED | COMPARED and bool({0xF2, 0xF3} & set(instance.code[:-1]))
-    for place in instance.places:
-        base = segment_base(states, place, instance.bits)
-        offset = effective(place, states, instance.bits) - (0 if base is None else base)
-        width = max(place.width, 16)
-        out |= near(offset, 0x4000, 0x4000) if repeated else near(offset, width, 0)
-    return out | (instance.form.memory is True and not instance.places)
-
-
-def _other_components(instance, states):
-    """EDX:EAX asks for more than x87 and SSE."""
-    return (states["gpr"][:, RDX] & np.uint64(0xFFFFFFFF) | states["gpr"][:, RAX] & np.uint64(0xFFFFFFFC)) != 0
-
-
-def _selector_of_host(instance, states):
-    """The selector, in a register or in memory, names one of descriptors 7 to 15 of the GDT."""
-    if instance.rm_register is not None:
-        selector = states["gpr"][:, instance.rm_register].astype(np.uint16)
-    else:
-        selector = np.zeros(len(states), np.uint16)
-        if instance.places:
-            rows, data = peek(states, effective(instance.places[0], states, instance.bits), 2)
-            selector[rows] = data.copy().view("<u2")[:, 0]
-    return (selector & 0xFFFC >= 7 * 8) & (selector <= 0x7F) & (selector & 4 == 0)
-
-
-def _constant(test):
-    return lambda instance, states: np.full(len(states), test(instance))
-
-
-CONDITIONS = {
-    "count_not_one": _count_not_one,
-    "count_beyond_size": _count_beyond_size,
-    "source_zero": _source_zero,
-    "offset_not_canonical": _offset_not_canonical,
-    "at_4g": _at_4g,
-    "unaligned": _unaligned,
-    "x87_unmasked": _unmasked,
-    "other_components": _other_components,
-    "selector_of_host": _selector_of_host,
-    "prefetch_opcode": _constant(lambda i: "0F 0D" in i.form.row.opcode),
-    "rex_r": _constant(lambda i: (i.register or 0) >= 8),
-    "size_32": _constant(lambda i: i.form.osize == 32),
-    "size_16": _constant(lambda i: i.form.osize == 16),
-    "gate_of_host": _constant(lambda i: i.form.mnemonic == "INT1" or i.immediate in (3, 4, 0x80)),
-    "address_prefix_64": _constant(lambda i: i.bits == 64 and b"\x67" in i.code[:5]),
-    "operand_prefix_64": _constant(lambda i: i.bits == 64 and b"\x66" in i.code[:3]),
-}
 
 
 # --- exclusions -----------------------------------------------------------------------------------------------------------
@@ -161,6 +50,11 @@ def applying(form: Form, bits: int, vendor: str) -> list[dict]:
     ]
 
 
+def excluded(form: Form, bits: int, vendor: str) -> bool:
+    """Whether a row leaves a form out on every state."""
+    return any(row.get("ignore") == "all" and not row.keys() & {"when", "vector", "both"} for row in applying(form, bits, vendor))
+
+
 @dataclass
 class Ignored:
     """What is not compared: per state, or for all."""
@@ -168,8 +62,10 @@ class Ignored:
     states: np.ndarray  # bool: nothing of these is compared
     flags: np.ndarray  # mask of RFLAGS bits not compared
     destination: np.ndarray  # bool: nor is the first operand
+    random: np.ndarray  # bool: nor is the r/m register
     fields: set = field(default_factory=set)
     fsw: int = 0
+    upper: bool = False
     within: str = ""
 
 
@@ -177,9 +73,9 @@ def ignored(instance: Instance, states: np.ndarray, vendor: str) -> Ignored:
     """Exclusions and the row's own undefined flags, applied to states."""
     count = len(states)
     undefined = sum(FLAG_NAMES[letter] for letter in instance.form.row.flag_set("u") if letter in FLAG_NAMES)
-    out = Ignored(np.zeros(count, bool), np.full(count, undefined, np.uint64), np.zeros(count, bool))
+    out = Ignored(np.zeros(count, bool), np.full(count, undefined, np.uint64), np.zeros(count, bool), np.zeros(count, bool))
     for row in applying(instance.form, instance.bits, vendor):
-        if "vector" in row:
+        if row.keys() & {"vector", "both"}:
             continue
         where = CONDITIONS[row["when"]](instance, states) if "when" in row else np.ones(count, bool)
         out.within = row.get("within", out.within)
@@ -191,6 +87,11 @@ def ignored(instance: Instance, states: np.ndarray, vendor: str) -> Ignored:
         elif kind == "destination":
             out.destination |= where
             out.flags[where] |= np.uint64(sum(FLAG_NAMES[letter] for letter in "oszapc"))
+        elif kind == "random":
+            out.random |= where
+            out.flags[where] |= np.uint64(FLAG_NAMES["c"])
+        elif kind == "upper":
+            out.upper = True
         elif kind == "fx":
             out.fields |= set(argument.split())
         elif kind == "fsw":
@@ -223,6 +124,13 @@ def _status_differs(a: np.ndarray, b: np.ndarray, mask: int) -> np.ndarray:
     return np.where(follows, bits & ~np.uint16(ES | BUSY | UE), bits) != 0
 
 
+def in_64_bit_code(results: np.ndarray) -> np.ndarray:
+    """Which results are in 64-bit code: by what the selector stands for, or by the hidden part of CS."""
+    if "selectors" in results.dtype.names:
+        return results["selectors"][:, 1] == SELECTORS[1]
+    return results["segment"]["attributes"][:, 1] & 0x2000 != 0
+
+
 def differing(expected: np.ndarray, got: np.ndarray, instance: Instance, what: Ignored) -> dict[str, np.ndarray]:
     """Field name -> which states differ in it. Where the vectors differ only that counts."""
     found = {"vector": expected["vector"] != got["vector"]}
@@ -231,12 +139,20 @@ def differing(expected: np.ndarray, got: np.ndarray, instance: Instance, what: I
         found[name] = alive & (expected[name] != got[name])
     free = what.destination & (expected["vector"] == NONE)
     gprs = expected["gpr"] != got["gpr"]
+    if what.upper:  # of registers, where 64-bit mode was left
+        gprs &= ((expected["gpr"] ^ got["gpr"]) & 0xFFFFFFFF != 0) | in_64_bit_code(expected)[:, None]
     if free.any():
         for number in {instance.rm_register, instance.register} - {None}:
             gprs[free, number] = False
         if instance.form.encoding.span == 8:
             gprs[free] = False
+    if instance.rm_register is not None:
+        gprs[what.random, instance.rm_register] = False
     found |= {NAMES[n]: alive & gprs[:, n] for n in range(16)}
+    if "selectors" in (expected.dtype.names or ()) and "selectors" in (got.dtype.names or ()):
+        a, b = (np.where(r["selectors"] < 4, 0, r["selectors"]) for r in (expected, got))  # the host's IRET clears a null one's RPL
+        differs = a != b
+        found |= {segment: alive & differs[:, n] for n, segment in enumerate(SEGMENTS[:6])}
     completed = expected["vector"] == NONE
     mask = np.where(completed, ~what.flags, np.uint64(0xFFFFFFFFFFFFFFFF)) & np.uint64(~IF & (1 << 64) - 1)
     found["rflags"] = alive & ((expected["rflags"] ^ got["rflags"]) & mask != 0)
@@ -276,6 +192,8 @@ def _spread(data: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
 def explain(row: dict, found: dict, instance: Instance, states: np.ndarray, expected: np.ndarray, got: np.ndarray) -> None:
     """Take out of `found` what a row with `ignore = "fields:..."`, or with a `vector`, accounts for."""
     where = CONDITIONS[row["when"]](instance, states) if "when" in row else np.ones(len(states), bool)
+    if "both" in row:
+        where = where & np.isin(expected["vector"], row["both"]) & np.isin(got["vector"], row["both"])
     if "vector" in row:
         where = where & (np.isin(expected["vector"], row["vector"]) | np.isin(got["vector"], row["vector"]))
     kind, _, argument = row.get("ignore", "").partition(":")
@@ -327,6 +245,8 @@ def _value(record: np.ndarray, name: str) -> str:
         return f"{int(record['segment'][part][SEGMENTS.index(segment)]):x}"
     if name[:2] == "dr":
         return f"{int(record['dr'][int(name[2:])]):x}"
+    if name in SEGMENTS:
+        return f"{int(record['selectors'][SEGMENTS.index(name)]):x}"
     if name == "if":
         return str(int(record["rflags"]) >> 9 & 1)
     value = int(record[name])
@@ -383,7 +303,7 @@ def compare(
 ) -> Iterator[Difference]:
     """Runs `instances` random encodings of a form on `states` states in all; yields a Difference for each that differs."""
     vendor = vendor or native.vendor()
-    if any(row.get("ignore") == "all" and not row.keys() & {"when", "vector"} for row in applying(form, bits, vendor)):
+    if excluded(form, bits, vendor):
         return
     each = max(1, states // instances)
     pool = _pool(seed, bits)
@@ -406,7 +326,7 @@ def compare(
                 forgive_bytes(row, instance, chosen, expected, got)
         found = differing(expected, got, instance, what)
         for row in applying(form, bits, vendor):
-            if "vector" in row or row.get("ignore", "").startswith("fields"):
+            if row.keys() & {"vector", "both"} or row.get("ignore", "").startswith("fields"):
                 explain(row, found, instance, chosen, expected, got)
         found = {name: where for name, where in found.items() if where.any()}
         if found:

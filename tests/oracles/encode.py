@@ -5,6 +5,7 @@ Memory operands come with a `Place`, so that states can be aimed at the window; 
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,11 @@ import numpy as np
 from isa import encoding as key
 from isa.forms import Form
 
+from . import host_tables, system
 from .layout import CODE_START, RBX, RDI, RSI
 from .states import Place, addresses
 
+ESCAPES = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")
 PP = {0: b"", 1: b"\x66", 2: b"\xf3", 3: b"\xf2"}
 SEGMENT_PREFIXES = {"es": 0x26, "cs": 0x2E, "ss": 0x36, "ds": 0x3E, "fs": 0x64, "gs": 0x65}
 REPEATED = {"movs", "stos", "lods", "ins", "outs"}  # REP; and for the two that compare, REPE and REPNE
@@ -31,6 +34,9 @@ BLOCKS = {
     "FNSTENV": 28,
     "FLDENV": 28,
 }
+
+
+FAR_SELECTORS = [int(n) for n in (*host_tables.SELECTORS, *system.FAR_SELECTORS)]
 
 
 @dataclass(frozen=True)
@@ -76,14 +82,20 @@ def _operand_size(form: Form, bits: int, dice: _Dice) -> tuple[bool, int] | None
         if wide or size == 64:
             return None
         return (size not in (0, bits)), 0
-    if e.forced64:
-        return (False, wide or 0) if size in (0, 64) else None
+    if e.forced64:  # whatever the prefixes say
+        if size not in (0, 64):
+            return None
+        prefixed = demanded(form, key.KEY_PP, 2) is None and demanded(form, key.KEY_OSIZE, 2) is None and dice.chance(0.15)
+        return prefixed, wide if wide is not None else int(dice.chance(0.15))
     if size == 16:
         return (True, 0) if not wide else None
     if size == 32:
         return (False, 0) if not (e.default64 or wide) else None
     if size == 64:
-        return (False, 0 if e.default64 and not wide else 1) if wide != 0 else None
+        if wide == 0:
+            return None
+        rex_w = 0 if e.default64 and not wide and dice.chance(0.8) else 1
+        return bool(rex_w and demanded(form, key.KEY_PP, 2) is None and dice.chance(0.1)), rex_w  # REX.W overrides 66
     return False, wide if wide is not None else int(dice.chance(0.1) and e.group > 0)
 
 
@@ -151,7 +163,9 @@ def _immediates(form: Form, bits: int, address: int, dice: _Dice) -> list[tuple[
             out.append(("moffs", target.to_bytes(address // 8, "little")))
             continue
         if operand.kind == "far":
-            out.append(("far", dice.rng.bytes(operand.bits // 8)))
+            offset = dice.choice((CODE_START, 0x8000)) + 0x20 + dice.below(0x4000) if dice.chance(0.9) else dice.below(1 << 32)
+            size, selector = operand.bits // 8 - 2, dice.choice(FAR_SELECTORS)
+            out.append(("far", (offset & (1 << 8 * size) - 1).to_bytes(size, "little") + selector.to_bytes(2, "little")))
             continue
         letter, kind = operand.code[0], operand.code[1:]
         size = {"b": 8, "bs": 8, "w": 16, "d": 32, "q": 64}.get(kind) or (min(form.osize, 32) if kind == "z" else form.osize)
@@ -224,7 +238,7 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     vvvv = dice.below(16 if bits == 64 else 8) if any(o.source == "vvvv" for o in form.operands) else 0
     if e.space == "legacy":
         prefixes += PP[pp]
-        head = (b"", b"\x0f", b"\x0f\x38", b"\x0f\x3a")[e.group] + bytes([opcode])
+        head = ESCAPES[e.group] + bytes([opcode])
         length = len(prefixes) + int(plain_rex) + len(head)
     else:
         length = len(prefixes) + 4
@@ -234,7 +248,7 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     width = next((o.bits // 8 for o in form.operands if o.kind == "mem"), 8) or BLOCKS.get(form.mnemonic, 16)
     if e.modrm:
         reg = demanded(form, key.KEY_REG, 3)
-        reg = dice.below(6 if any(o.kind == "seg" and o.source == "reg" for o in form.operands) else 8) if reg is None else reg
+        reg = dice.below(8) if reg is None else reg
         if memory and address == 16:
             mod, rm, tail, place = _memory_16(dice, width)
         elif memory:
@@ -259,7 +273,7 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     if e.space == "legacy":
         code = prefixes + (bytes([0x40 | rex]) if plain_rex else b"") + head + tail
     else:
-        code = prefixes + _vex(form, bits, rex, vvvv, pp, opcode, dice) + tail
+        code = prefixes + _vex(form, bits, rex, vvvv, pp, opcode) + tail
     total = len(code) + after
     immediate = None
     for kind, data in immediates:
@@ -268,10 +282,11 @@ def encode(form: Form, bits: int, seed) -> Instance | None:
     return Instance(form, bits, code, tuple(places), address, rm_register, register, immediate, lock)
 
 
-def _vex(form: Form, bits: int, rex: int, vvvv: int, pp: int, opcode: int, dice: _Dice) -> bytes:
+def _vex(form: Form, bits: int, rex: int, vvvv: int, pp: int, opcode: int, wide: int | None = None) -> bytes:
     """The three-byte VEX prefix and the opcode. In 16- and 32-bit code the inverted bits stay set."""
-    wide = demanded(form, key.KEY_W, 1)
-    wide = int(form.osize == 64) if wide is None else wide
+    if wide is None:
+        wide = demanded(form, key.KEY_W, 1)
+        wide = int(form.osize == 64) if wide is None else wide
     length = {128: 0, 256: 1}.get(form.vector, 0)
     first = (~rex & 7) << 5 | (form.encoding.group - 8)
     second = wide << 7 | (~vvvv & 15) << 3 | length << 2 | pp
@@ -288,8 +303,24 @@ def unencodable(form: Form, bits: int) -> str | None:
     if form.encoding.space == "evex" or any(o.vsib for o in form.operands):
         return "EVEX, or a vector of addresses"
     if form.encoding.space == "legacy" and _operand_size(form, bits, _Dice([0])) is not None:
-        return "its address size cannot be chosen in this code size"
-    return "its operand size cannot be chosen in this code size"
+        return "no prefixes give it its address size in this code size"
+    return "no prefixes give it its operand size in this code size"
+
+
+def spellings(form: Form, bits: int) -> Iterator[bytes]:
+    """The form's opcode under every combination of what selects operand and address size: 66, 67, REX.W or VEX.W; zeros follow."""
+    e, pp = form.encoding, demanded(form, key.KEY_PP, 2) or 0
+    modrm = b""
+    if e.modrm:
+        mod, rm = (0, 0) if form.memory else (3, demanded(form, key.KEY_RM, 3) or 0)
+        modrm = bytes([mod << 6 | (demanded(form, key.KEY_REG, 3) or 0) << 3 | rm])
+    for prefixes in (b"", b"\x66", b"\x67", b"\x66\x67"):
+        for wide in (0, 1):
+            if e.space == "vex":
+                head = _vex(form, bits, 0, 0, pp, e.opcode, wide)
+            else:
+                head = PP[pp] + (bytes([0x48]) if wide and bits == 64 else b"") + ESCAPES[e.group] + bytes([e.opcode])
+            yield prefixes + head + modrm + bytes(12)
 
 
 def decodes_to(instance: Instance) -> bool:

@@ -9,9 +9,9 @@
     2001_0000              nothing
 
 A program that stands in for a CPU is a callable `run(states, code, bits) -> results`: `states` is an array of STATE with one
-common rip, `code` the bytes of one instruction, `bits` 16, 32 or 64; `results` is an array of RESULT. `rip` of a result is where
-execution went. `vector` is NONE when the instruction completed; otherwise registers and rip are those at the fault.
-`error_code` is 0 for vectors without one, `fault_address` is CR2 of a page fault and otherwise 0.
+common rip, `code` the bytes of one instruction, `bits` 16, 32 or 64; `results` is an array of RESULT, or of LOADED where segments are
+seen. `rip` of a result is where execution went. `vector` is NONE when the instruction completed; otherwise registers and rip are
+those at the fault. `error_code` is 0 for vectors without one, `fault_address` is CR2 of a page fault and otherwise 0.
 """
 
 import numpy as np
@@ -77,6 +77,10 @@ STATE = np.dtype(
     ]
 )
 RESULT = np.dtype([*STATE.descr[:5], ("fx", FX), STATE.descr[-1], ("vector", "<i4"), ("error_code", "<u4"), ("fault_address", "<u8")])
+
+# A result with the selectors of ES CS SS DS FS GS; before the instruction they are SELECTORS (CODE32 is CS in 32-bit code).
+LOADED = np.dtype([(name, RESULT.fields[name][0]) for name in RESULT.names] + [("selectors", "<u2", 6)])
+SELECTORS, CODE32 = (0x2B, 0x33, 0x2B, 0x2B, 0x2B, 0x2B), 0x23  # Linux's flat ones (asm/segment.h)
 
 assert STATE.fields["fx"][1] % 16 == 0 and STATE.itemsize % 16 == 0
 

@@ -1,13 +1,14 @@
 """The host CPU as an oracle: one instruction, natively, in user mode (64-bit, or 32-bit with flat segments), on many states.
 
 Linux on x86-64 with FSGSBASE (Linux 5.9, Ivy Bridge or Zen) only; `unavailable()` says why not. See trampoline.py for how.
-Not for: SYSCALL, SYSENTER, INT 80h (they would enter the host's kernel and are refused), and whatever else exclusions.toml lists.
+Not for: SYSENTER, INT 80h, SYSCALL in 32-bit code (the host's kernel does not come back from them with the registers as they were).
 
 What Linux changes on the way and this module puts right:
 * INT3 after the instruction ends it: rip is one less, there is no vector. A fetch fault at another address than the
   instruction's own is the next instruction's affair: the branch went there.
 * A page fault above the user half, or in its last page, is reported as a protection violation (arch/x86/mm/fault.c:
   sanitize_error_code): bit 0 is cleared, nothing is mapped there.
+* A SYSCALL is refused and answered by SIGSYS: what the entry did to RCX and R11 stays, as after a call that does nothing.
 * RF is set in what a fault pushes: cleared. The FXSAVE image carries the kernel's own words in bytes 464-511: cleared.
 """
 
@@ -22,10 +23,10 @@ import sys
 import numpy as np
 
 from . import trampoline as t
-from .layout import BP, CODE, CODE_SIZE, HAS_ERROR_CODE, INT3, NONE, PF_FAULT, RESULT, RF, STATE
+from .layout import BP, CODE, CODE_SIZE, HAS_ERROR_CODE, INT3, LOADED, NONE, PF_FAULT, RF, STATE
 
 _GPR = [t.GREGS.index(name) for name in "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()]
-_RIP, _RFLAGS, _ERROR, _VECTOR, _CR2 = (t.GREGS.index(name) for name in "rip rflags error_code vector cr2".split())
+_RIP, _RFLAGS, _ERROR, _VECTOR, _CR2, _CS_SS = (t.GREGS.index(name) for name in "rip rflags error_code vector cr2 csgsfs".split())
 _LEGACY_PREFIXES = b"\x26\x2e\x36\x3e\x64\x65\x66\x67\xf0\xf2\xf3"
 _AT_HWCAP2, _HWCAP2_FSGSBASE = 26, 2
 _TIMEOUT = 10.0
@@ -53,6 +54,13 @@ def vendor() -> str:
         return next((line.split(":")[1].strip() for line in lines if line.startswith("vendor_id")), "unknown")
 
 
+@functools.cache
+def emulates_umip() -> bool:
+    """Whether the kernel answers SGDT, SIDT, SLDT, STR and SMSW instead of the CPU (arch/x86/kernel/umip.c)."""
+    with open("/proc/cpuinfo") as lines:
+        return any(line.startswith("flags") and "umip" in line.split() for line in lines)
+
+
 def opcode_of(code: bytes, bits: int) -> bytes:
     """`code` without its legacy and REX prefixes."""
     rest = code.lstrip(_LEGACY_PREFIXES)
@@ -75,7 +83,7 @@ class Native:
         self._program, self._compatible = t.program()
 
     def run(self, states: np.ndarray, code: bytes, bits: int = 64) -> np.ndarray:
-        """Run `code` once from each of `states` (layout.STATE, one common rip inside CODE); an array of layout.RESULT.
+        """Run `code` once from each of `states` (layout.STATE, one common rip inside CODE); an array of layout.LOADED.
 
         TF is not allowed in the states; AC is. With bits = 32 every register must fit 32 bits. NativeDied, TimeoutError.
         """
@@ -83,13 +91,13 @@ class Native:
         if not (states["rip"] == start).all() or not CODE <= start <= CODE + CODE_SIZE - len(code):
             raise ValueError("all states must start at one rip inside the code pages")
         opcode = opcode_of(code, bits)
-        if opcode[:2] in (b"\x0f\x05", b"\x0f\x34", b"\xcd\x80"):
+        if opcode[:2] in (b"\x0f\x34", b"\xcd\x80") or opcode[:2] == b"\x0f\x05" and bits != 64:
             raise ValueError("this instruction would enter the host's kernel")
         self._code[:] = INT3
         self._code[start - CODE : start - CODE + len(code)] = np.frombuffer(code, np.uint8)
         self._header["entry"] = start if bits == 64 else self._compatible
         self._header["far_offset"], self._header["far_selector"] = start, t.USER32_CS
-        results = np.empty(len(states), RESULT)
+        results = np.empty(len(states), LOADED)
         for first in range(0, len(states), t.BATCH):
             part = states[first : first + t.BATCH]
             self._batch(part)
@@ -121,6 +129,7 @@ class Native:
         actions = [(os.POSIX_SPAWN_DUP2, old, new) for old, new in ((theirs_in, 0), (theirs_out, 1), (self._file, t.SHARED_FD))]
         path = f"/proc/{os.getpid()}/fd/{program}"
         self._child = os.posix_spawn(path, ["native"], {}, file_actions=actions)
+        os.sched_setaffinity(self._child, [min(os.sched_getaffinity(0))])  # LSL and RDPID tell the processor
         for number in (program, theirs_in, theirs_out):
             os.close(number)
 
@@ -143,6 +152,9 @@ class Native:
         results["vector"], results["error_code"], results["fault_address"] = greg[:, _VECTOR], greg[:, _ERROR], greg[:, _CR2]
         for name in ("fs_base", "gs_base", "fx", "window"):
             results[name] = raw[name]
+        results["selectors"][:, [3, 0, 4, 5]] = raw["ds_es_fs_gs"]
+        results["selectors"][:, 1], results["selectors"][:, 2] = greg[:, _CS_SS] & 0xFFFF, greg[:, _CS_SS] >> 48
+        results["vector"][raw["signal"] == t.SIGSYS] = NONE
 
     @staticmethod
     def _finish(results: np.ndarray, start: int, opcode: bytes, bits: int) -> np.ndarray:
@@ -161,7 +173,7 @@ class Native:
         address[vector != PF_FAULT] = 0
         results["rflags"] &= ~np.uint64(RF)
         results["fx"]["mxcsr_mask"] = 0
-        image = results.view(np.uint8).reshape(len(results), RESULT.itemsize)[:, RESULT.fields["fx"][1] :]
+        image = results.view(np.uint8).reshape(len(results), LOADED.itemsize)[:, LOADED.fields["fx"][1] :]
         image[:, 416:512] = 0
         if bits == 32:
             results["gpr"] &= 0xFFFF_FFFF

@@ -5,7 +5,8 @@
 
 One Machine is kept, its page tables map layout.py's pages and nothing else. A state is written as the architectural half of the
 Cpu struct, so derived state (TLB, translated code) lives on from state to state as it does in a real run; the code is written as
-the guest would write it, and only when it changes.
+the guest would write it, and only when it changes. GDT, LDT and TSC_AUX are the host's (host_tables.py); the guest's kernel is one
+SYSRET at LSTAR, so that SYSCALL does what a call that does nothing does.
 """
 
 import ctypes
@@ -18,20 +19,23 @@ from vmdbg.machine.events import SOFTWARE
 from vmdbg.machine.machine import Machine
 from vmdbg.machine.state import CS, FS, GS, LDTR, TR, Cpu
 
+from . import host_tables, native
 from .layout import (
     ARITHMETIC,
     CODE,
+    CODE32,
     CODE_SIZE,
     HAS_ERROR_CODE,
     INT3,
+    LOADED,
     NONE,
     PAGE,
     PF_FAULT,
     READ_ONLY,
     READ_ONLY_IMAGE,
     READ_ONLY_SIZE,
-    RESULT,
     RF,
+    SELECTORS,
     WINDOW,
     WINDOW_SIZE,
 )
@@ -42,14 +46,15 @@ ROOT = PAGE  # PML4, page-directory pointers, directory, and the tables of the w
 CR0 = 0x80050033  # PG AM WP NE ET MP PE
 CR4 = 0x506F0  # OSXSAVE FSGSBASE OSXMMEXCPT OSFXSR PGE MCE PAE PSE; UMIP is off: what it would change is not compared
 EFER = 0xD01  # NXE LMA LME SCE
-FLAT_DATA, FLAT_CODE64, FLAT_CODE32, BUSY_TSS, UNUSABLE = 0xC0F3, 0xA0FB, 0xC0FB, 0x8B, 0x10000
-SELECTORS = (0x2B, 0x33, 0x2B, 0x2B, 0x2B, 0x2B)  # Linux's
-CODE32 = 0x23
+FLAT_DATA, FLAT_CODE64, FLAT_CODE32, BUSY_TSS, LDT_RIGHTS, UNUSABLE = 0xC0F3, 0xA0FB, 0xC0FB, 0x8B, 0x82, 0x10000
 KEPT = range(32)  # vectors that stop the run before delivery
 WHOLE = 1 << 22  # more than any repeated string instruction needs to reach the end of the mapped pages
-# Linux's descriptors 1 to 6 (arch/x86/kernel/cpu/common.c: gdt_page), which LAR, LSL, VERR and VERW ask for; the rest is empty.
-GDT, GDT_LIMIT = WINDOW + 0x100000, 0x7F
-DESCRIPTORS = (0, 0x00CF9B000000FFFF, 0x00AF9B000000FFFF, 0x00CF93000000FFFF, 0x00CFFB000000FFFF, 0x00CFF3000000FFFF, 0x00AFFB000000FFFF)
+GDT, KERNEL = WINDOW + 0x100000, WINDOW + 0x101000  # a page each
+LDT = GDT + 0x800
+SYSRET = bytes.fromhex("48 0f 07")
+STAR, SFMASK = 0x0023_0010_0000_0000, 0x257FD5  # Linux's (arch/x86/kernel/cpu/common.c: syscall_init)
+SYSCALL, STORES_TABLE = b"\x0f\x05", b"\x0f\x01"  # the second: SGDT and SIDT, LGDT and LIDT
+OPEN_GATES = (3, 4)  # of Linux's IDT
 STRINGS = [bytes([n]) for n in (*range(0x6C, 0x70), *range(0xA4, 0xA8), *range(0xAA, 0xB0))]  # opcodes that REP repeats
 
 ARCHITECTURAL = Cpu.fields["architectural_end"][0]
@@ -118,6 +123,7 @@ class Ours:
     def __init__(self, engine: str = "threaded"):
         self.machine = Machine(CODE + CODE_SIZE, engine=engine)
         self.cpu = self.machine.cpus[0]
+        self.tables = host_tables.read(native.run)
         self._map()
         self._code: tuple[int, bytes] = (CODE, b"")
         self._templates = {bits: self._template(bits) for bits in (32, 64)}
@@ -132,26 +138,32 @@ class Ours:
             (WINDOW, WINDOW_SIZE, 4, PRESENT | WRITE | USER | NO_EXECUTE),
             (READ_ONLY, READ_ONLY_SIZE, 4, PRESENT | USER | NO_EXECUTE),
             (CODE, CODE_SIZE, 5, PRESENT | USER),
-            (GDT, PAGE, 4, PRESENT | NO_EXECUTE),
+            (GDT, PAGE, 4, PRESENT | WRITE | NO_EXECUTE),
+            (KERNEL, PAGE, 4, PRESENT),
         )
         for first, size, table, rights in pages:
             for address in range(first, first + size, PAGE):
                 entries[table, address >> 12 & 511] = address | rights
         ram[READ_ONLY : READ_ONLY + READ_ONLY_SIZE] = READ_ONLY_IMAGE
         ram[CODE : CODE + CODE_SIZE] = INT3
-        ram[GDT : GDT + 8 * len(DESCRIPTORS)] = np.array(DESCRIPTORS, "<u8").view(np.uint8)
+        for at, table in ((GDT, self.tables.gdt), (LDT, self.tables.ldt)):
+            ram[at : at + table.nbytes] = table.view(np.uint8)
+        ram[KERNEL : KERNEL + len(SYSRET)] = np.frombuffer(SYSRET, np.uint8)
 
     def _template(self, bits: int) -> np.ndarray:
         """The architectural half of a vCPU at CPL 3 in 64-bit or compatibility mode."""
-        cpu = self.cpu
+        cpu, tables = self.cpu, self.tables
         cpu.cr0, cpu.cr3, cpu.cr4, cpu.efer, cpu.xcr0, cpu.cpl = CR0, ROOT, CR4, EFER, 3, 3
         for n, selector in enumerate(SELECTORS):
             cpu.seg_selector[n], cpu.seg_limit[n], cpu.seg_base[n], cpu.seg_attr[n] = selector, 0xFFFFFFFF, 0, FLAT_DATA
         cpu.seg_selector[CS] = SELECTORS[CS] if bits == 64 else CODE32
         cpu.seg_attr[CS] = FLAT_CODE64 if bits == 64 else FLAT_CODE32
-        cpu.seg_attr[LDTR], cpu.seg_limit[LDTR] = UNUSABLE, 0
-        cpu.seg_attr[TR], cpu.seg_limit[TR] = BUSY_TSS, 0x66  # too short for a permission bitmap: no port is allowed
-        cpu.idtr_limit, cpu.gdtr_base, cpu.gdtr_limit = 0, GDT, GDT_LIMIT  # no gate is open to CPL 3
+        cpu.seg_selector[LDTR], cpu.seg_attr[LDTR] = tables.ldtr, LDT_RIGHTS if tables.ldt.any() else UNUSABLE
+        cpu.seg_base[LDTR], cpu.seg_limit[LDTR] = LDT, tables.ldt.nbytes - 1
+        cpu.seg_selector[TR], cpu.seg_attr[TR] = tables.tr, BUSY_TSS
+        cpu.seg_limit[TR] = 0x66  # too short for a permission bitmap: no port is allowed
+        cpu.idtr_limit, cpu.gdtr_base, cpu.gdtr_limit = 0, GDT, tables.gdt.nbytes - 1  # no gate is open to CPL 3
+        cpu.star, cpu.lstar, cpu.sfmask, cpu.tsc_aux = STAR, KERNEL, SFMASK, tables.tsc_aux
         refresh_mode(cpu)
         return self.machine.cpu_states[0].view(IMAGE).copy()
 
@@ -163,7 +175,7 @@ class Ours:
             self._code = start, code
 
     def run(self, states: np.ndarray, code: bytes, bits: int = 64) -> np.ndarray:
-        """Run `code` once from each of `states` (layout.STATE, one common rip); an array of layout.RESULT. As Native.run."""
+        """Run `code` once from each of `states` (layout.STATE, one common rip); an array of layout.LOADED. As Native.run."""
         start, count = int(states["rip"][0]), len(states)
         self._write_code(start, code)
         images = np.repeat(self._templates[bits], count)
@@ -171,14 +183,17 @@ class Ours:
         images["seg_base"][:, FS], images["seg_base"][:, GS] = states["fs_base"], states["gs_base"]
         status_flags(images, states["rflags"])
         fx_in(images, states["fx"])
-        results = np.zeros(count, RESULT)
+        results = np.zeros(count, LOADED)
         windows = np.ascontiguousarray(states["window"])
         opcode = opcode_of(code, bits)
+        if opcode[:2] == STORES_TABLE:
+            (images["gdtr_base"], images["gdtr_limit"]), (images["idtr_base"], images["idtr_limit"]) = self.tables.gdtr, self.tables.idtr
         repeated = opcode[:1] in STRINGS and any(p in code[: code.index(opcode)] for p in b"\xf2\xf3")
         faults = self._each(images, windows, opcode, repeated, start + len(code))
         results["gpr"], results["rip"] = images["gpr"][:, :16], images["rip"]
         results["fs_base"], results["gs_base"] = images["seg_base"][:, FS], images["seg_base"][:, GS]
         results["rflags"] = rflags_of(images) & np.uint64(~RF & (1 << 64) - 1)
+        results["selectors"] = images["seg_selector"][:, : GS + 1]
         fx_out(results["fx"], images)
         results["window"] = windows
         self._report(results, faults, start + len(code))
@@ -189,15 +204,15 @@ class Ours:
         machine, cpu = self.machine, self.cpu
         state, memory = int(cpu.address), machine.ram.ctypes.data + WINDOW
         image, window = images.ctypes.data, windows.ctypes.data
-        let_pass = opcode[:1] == b"\xcd"
+        let_pass = opcode[:1] == b"\xcd" and opcode[1] not in OPEN_GATES
+        budget = WHOLE if repeated else 2 if opcode[:2] == SYSCALL else 1
         faults = np.zeros((len(images), 3), object)
         faults[:, 0] = NONE
         for n in range(len(images)):
             ctypes.memmove(state, image, ARCHITECTURAL)
             ctypes.memmove(memory, window, WINDOW_SIZE)
-            if let_pass:
-                cpu.let_pass = 1
-            stop = machine.run(WHOLE if repeated else 1, resume=False)
+            cpu.let_pass = int(let_pass)
+            stop = machine.run(budget, resume=False)
             if stop.reason == "trap":
                 faults[n] = int(cpu.vector), stop.error_code, stop.address
             elif stop.reason != "budget":

@@ -73,6 +73,9 @@ SELECTORS = {
     "data32_odd": (0xF0, 0x4093, WINDOW, 0x1FFF),
 }
 CALL_GATE, CALL_GATE_0, TASK_GATE = 0xAB, 0xB8, 0xCB
+# What segment loads and far transfers ask for: null, all of the above at two RPLs, gates, the LDT's, and beyond both limits.
+FAR_SELECTORS = [0, 3, CALL_GATE, CALL_GATE_0, TASK_GATE, 0x04, 0x0C, 0x17, 0x1F, 0x24, 0x3C, 0xF8, 0x100, 0xFFFC]
+FAR_SELECTORS += [s for selector, _, _, _ in SELECTORS.values() for s in (selector, selector ^ 3)]
 
 
 def descriptor(attributes: int, base: int, limit: int) -> bytes:

@@ -3,9 +3,11 @@
 import pytest
 
 from . import bochs_library
+from .bochs_library import DELIVER
 from .layout import CODE, GP, NONE, PF_FAULT, RSP, SS, UD, WINDOW
 from .system import CALL_GATE, DS, HALTED, HANDLER, IDT, KINDS, PORT, SOFTWARE_INTERRUPT, SYSTEM, TABLES, TRIPLE_FAULT, generate
 from .system import CS as CS_REGISTER
+from .system import SS as SS_REGISTER
 
 pytestmark = [
     pytest.mark.oracle,
@@ -99,6 +101,21 @@ def test_a_real_mode_interrupt():
     r = one("cd 21", "real", deliver=True, rsp=0x100)
     assert (r["rip"], r["segment"]["selector"][CS_REGISTER], r["gpr"][RSP]) == (0x1021, 0xF000, 0xFA)
     assert IDT == TABLES + 0x800
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_popf_sets_tf_and_the_trap_comes_after_the_next_instruction(kind):
+    """A single step that was due at the end of one run must not meet the next: POPF that sets IF would let it in."""
+    from . import bochs_oracle
+
+    states = generate(kind, 1, 5)
+    base = int(states["segment"]["base"][0, SS_REGISTER]) if KINDS[kind].bits != 64 else 0
+    states["gpr"][0, RSP] = WINDOW + 0x1400 - base & 0xFFFFFFFF
+    states["rflags"] = (states["rflags"] & 0x20000) | (0x3002 if KINDS[kind].mode == "v86" else 2)
+    for image in (0x102, 0x302, 0x302):
+        states["window"][0, 0x1400:0x1408] = list(image.to_bytes(8, "little"))
+        r = bochs_oracle.run(states, b"\x9d", KINDS[kind], DELIVER)[0]
+        assert (r["vector"], r["rip"], r["rflags"] & 0x100) == (NONE, states["rip"][0] + 1, 0x100)
 
 
 def test_control_registers():

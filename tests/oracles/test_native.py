@@ -3,18 +3,20 @@
 import numpy as np
 import pytest
 
-from . import native
+from . import host_tables, native
 from .layout import (
     AF,
     BR,
     CF,
     CODE,
+    CODE32,
     CODE_START,
     DE,
     DF,
     GP,
     MF,
     NONE,
+    NP,
     OF,
     PAGE,
     PF,
@@ -27,6 +29,7 @@ from .layout import (
     READ_ONLY_IMAGE,
     RSI,
     RSP,
+    SELECTORS,
     SF,
     SS,
     STATE,
@@ -224,9 +227,44 @@ def test_an_instruction_at_the_end_of_the_code_pages():
 
 
 def test_kernel_entries_are_refused():
-    for code in ("0f 05", "0f 34", "cd 80", "f3 48 0f 05"):
+    for code in ("0f 34", "cd 80", "f3 48 0f 34"):
         with pytest.raises(ValueError, match="kernel"):
             one(code)
+
+
+def test_a_system_call_does_nothing_but_what_its_entry_does():
+    r = one("0f 05", rax=39, rcx=7, rdx=5)  # getpid would return in RAX
+    assert (r["vector"], r["rip"], r["gpr"][RAX], r["gpr"][RDX]) == (NONE, CODE_START + 2, 39, 5)
+    assert (r["gpr"][RCX], r["gpr"][11]) == (CODE_START + 2, 0x202)
+
+
+@pytest.mark.parametrize(
+    "selector, vector, error", [(0x2B, NONE, 0), (0x28, NONE, 0), (0, NONE, 0), (0x18, GP, 0x18), (0x40, GP, 0x40), (0xFFF8, GP, 0xFFF8)]
+)
+def test_segment_loads(selector, vector, error):
+    r = one("8e d8", rax=selector)  # mov ds, ax
+    assert (r["vector"], r["error_code"]) == (vector, error)
+    assert r["selectors"][3] == (selector if vector == NONE else 0x2B)
+    assert one("90")["selectors"].tolist() == list(SELECTORS)  # the next run starts with the usual ones
+
+
+@pytest.mark.skipif(native.unavailable() is not None or not host_tables.read(native.run).ldt.any(), reason="no modify_ldt")
+def test_the_local_descriptor_table():
+    read_only, absent, small = 1 << 3 | 7, 9 << 3 | 7, 3 << 3 | 7
+    assert one("8e d0", rax=read_only)["vector"] == GP  # mov ss, ax
+    assert (one("8e d0", rax=absent)["vector"], one("8e d8", rax=absent)["vector"]) == (SS, NP)
+    r = one("8e e0", rax=small)  # mov fs, ax
+    assert (r["selectors"][4], r["fs_base"]) == (small, WINDOW)
+
+
+def test_far_transfers_between_64_and_32_bit_code():
+    pointer = (CODE + 0x100).to_bytes(4, "little")
+    r = one("ff 2b", rbx=WINDOW, window=pointer + b"\x23\0")  # jmp far [rbx]
+    assert (r["vector"], r["rip"], r["selectors"][1]) == (NONE, CODE + 0x100, CODE32)
+    r = one("ea" + pointer.hex() + "3300", bits=32)  # jmp far 33h:...
+    assert (r["vector"], r["rip"], r["selectors"][1]) == (NONE, CODE + 0x100, SELECTORS[1])
+    r = one("ff 2b", rbx=WINDOW, window=pointer + b"\x10\0")
+    assert (r["vector"], r["error_code"], r["rip"]) == (GP, 0x10, CODE_START)
 
 
 def test_a_state_that_no_cpu_could_be_in_is_refused():

@@ -11,19 +11,20 @@ its address space: a stray load or store of the tested instruction faults, and c
     serve:  read a byte -> run `count` states -> write a byte -> serve
     next:   copy the window in, FXRSTOR, bases, flags, registers, jump to the instruction
     caught: (the signal handler: every run ends here, a completed instruction by the INT3 that follows) copy registers, vector,
-            error code, CR2 from the signal frame, the FXSAVE image and the window out, then next
+            error code, CR2 from the signal frame, selectors, the FXSAVE image and the window out, then next
 
 The handler never returns through sigreturn: signals are not masked (SA_NODEFER), so it may just go on. The tested instruction may
 leave any value in RSP: the kernel switches to the alternate stack, everything else is addressed relative to RIP.
-After its set-up the program enters strict seccomp: a SYSCALL in a tested instruction kills it, which the test run reports.
+It has an LDT with host_tables.py's descriptors. After its set-up a seccomp filter lets only the calls of this code pass: every other
+one does nothing and is a SIGSYS, which ends the run of a tested SYSCALL.
 """
 
 import struct
 
 import numpy as np
 
-from . import elf
-from .layout import CODE, CODE_SIZE, FX, PAGE, READ_ONLY, READ_ONLY_IMAGE, READ_ONLY_SIZE, STATE, WINDOW, WINDOW_SIZE
+from . import elf, host_tables
+from .layout import CODE, CODE32, CODE_SIZE, FX, PAGE, READ_ONLY, READ_ONLY_IMAGE, READ_ONLY_SIZE, SELECTORS, STATE, WINDOW, WINDOW_SIZE
 
 STUB = 0x6000_0000_0000
 DATA = 0x6000_0001_0000
@@ -34,9 +35,10 @@ SHARED_FD = 3
 
 BATCH = 512
 
-# The kernel's gregset order (sys/ucontext.h), then the bases, the FXSAVE image and the window: what `caught` stores.
+# The kernel's gregset order (sys/ucontext.h), then bases, selectors, signal, the FXSAVE image and the window: what `caught` stores.
 GREGS = "r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip rflags csgsfs error_code vector oldmask cr2".split()
-RAW = np.dtype([("greg", "<u8", 23), ("fs_base", "<u8"), ("gs_base", "<u8"), ("fx", FX), ("window", "u1", WINDOW_SIZE)])
+RAW = np.dtype([("greg", "<u8", 23), ("fs_base", "<u8"), ("gs_base", "<u8"), ("ds_es_fs_gs", "<u2", 4), ("signal", "<u8")]
+               + [("fx", FX), ("window", "u1", WINDOW_SIZE)])  # fmt: skip
 HEADER = np.dtype([("count", "<u8"), ("entry", "<u8"), ("far_offset", "<u4"), ("far_selector", "<u4")])
 
 # The file behind SHARED and CODE: header page, code pages, states, results.
@@ -46,14 +48,16 @@ RESULTS_OFFSET = (STATES_OFFSET + BATCH * STATE.itemsize + PAGE - 1) // PAGE * P
 SHARED_SIZE = (RESULTS_OFFSET + BATCH * RAW.itemsize + PAGE - 1) // PAGE * PAGE
 
 # Variables in DATA.
-_REMAINING, _STATE, _RESULT, _BYTE, _SIGACTION, _STACK_T = DATA, DATA + 8, DATA + 16, DATA + 24, DATA + 32, DATA + 64
+_REMAINING, _STATE, _RESULT, _BYTE, _SIGACTION, _STACK_T, _FILTER = (DATA + n for n in (0, 8, 16, 24, 32, 64, 96))
+_DESCRIPTORS = DATA + 0x200
 
-_SIGNALS = (4, 5, 7, 8, 11)  # SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV
+SIGSYS = 31
+_SIGNALS = (4, 5, 7, 8, 11, SIGSYS)  # SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV
 _SA = 4 | 0x08000000 | 0x40000000 | 0x04000000  # SIGINFO ONSTACK NODEFER RESTORER
-_READ, _WRITE, _MMAP, _SIGACTION_CALL, _EXIT, _SIGALTSTACK, _PRCTL = 0, 1, 9, 13, 60, 131, 157
+_READ, _WRITE, _MMAP, _SIGACTION_CALL, _EXIT, _SIGALTSTACK, _MODIFY_LDT, _PRCTL, _SECCOMP = 0, 1, 9, 13, 60, 131, 154, 157, 317
 _ARGUMENT = ("48 BF", "48 BE", "48 BA", "49 BA", "49 B8", "49 B9")  # mov rdi/rsi/rdx/r10/r8/r9, imm64
 
-USER_DS, USER32_CS = 0x2B, 0x23  # Linux's flat selectors (asm/segment.h)
+USER_DS, USER32_CS = SELECTORS[0], CODE32
 
 
 class Code:
@@ -103,10 +107,29 @@ def _set_up(c: Code) -> None:
     c.call(_SIGALTSTACK, _STACK_T, 0)
     for signal in _SIGNALS:
         c.call(_SIGACTION_CALL, signal, _SIGACTION, 0, 8)
-    c("B8", struct.pack("<I", USER_DS))
-    c("8E D8 8E C0 8E E0 8E E8")  # mov ds/es/fs/gs, eax: for 32-bit code; in a fresh 64-bit process they are null
-    c.call(_PRCTL, 22, 1)  # PR_SET_SECCOMP, SECCOMP_MODE_STRICT
+    for n in range(len(host_tables.LDT_ENTRIES)):
+        c.call(_MODIFY_LDT, 0x11, _DESCRIPTORS + 16 * n, 16)  # where the kernel has no such call the LDT stays empty
+    _usual_segments(c)  # for 32-bit code; in a fresh 64-bit process they are null
+    c.call(_PRCTL, 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
+    c.call(_SECCOMP, 1, 0, _FILTER)  # SECCOMP_SET_MODE_FILTER
+    c("48 85 C0")
+    c.jump("0F 85", "exit")
     c("48 BC", struct.pack("<Q", HOST_STACK))  # mov rsp, HOST_STACK
+
+
+def _usual_segments(c: Code) -> None:
+    c("B8", struct.pack("<I", USER_DS))
+    c("8E D8 8E C0 8E E0 8E E8 8E D0")  # mov ds/es/fs/gs/ss, eax
+
+
+def _filter() -> bytes:
+    """A sock_fprog and its program: read, write and exit by the STUB's own code pass, all else is a SIGSYS (linux/seccomp.h)."""
+    trap, allow = 0x0003_0000, 0x7FFF_0000
+    load, equal, at_least, answer = 0x20, 0x15, 0x35, 0x06
+    program = [(load, 0, 0, 12), (equal, 0, 9, STUB >> 32), (load, 0, 0, 8), (at_least, 7, 0, DATA & 0xFFFF_FFFF)]
+    program += [(load, 0, 0, 4), (equal, 0, 5, 0xC000_003E), (load, 0, 0, 0)]  # AUDIT_ARCH_X86_64, then the number
+    program += [(equal, 2, 0, _READ), (equal, 1, 0, _WRITE), (equal, 0, 1, _EXIT), (answer, 0, 0, allow), (answer, 0, 0, trap)]
+    return struct.pack("<HxxxxxxQ", len(program), _FILTER + 16) + b"".join(struct.pack("<HBBI", *line) for line in program)
 
 
 def _serve(c: Code) -> None:
@@ -158,12 +181,16 @@ def _next(c: Code) -> None:
 def _caught(c: Code) -> None:
     c.label("caught")  # rdi signal, rsi siginfo, rdx ucontext
     c("6A 02 9D")  # push 2; popfq: AC and DF off
+    c("41 89 F8")  # mov r8d, edi
     c.at("48 8B 3D", _RESULT)  # mov rdi, [result]
     c("48 8D 72 28")  # lea rsi, [rdx + 40]: uc_mcontext.gregs
     c("B9", struct.pack("<I", 23))
     c("F3 48 A5")  # rep movsq
     c("F3 48 0F AE C0 48 AB")  # rdfsbase rax; stosq
     c("F3 48 0F AE C8 48 AB")  # rdgsbase rax; stosq
+    c("8C D8 66 AB 8C C0 66 AB 8C E0 66 AB 8C E8 66 AB")  # mov eax, ds/es/fs/gs; stosw
+    c("4C 89 C0 48 AB")  # mov rax, r8; stosq
+    _usual_segments(c)
     c("48 8B B2", struct.pack("<i", 40 + 23 * 8))  # mov rsi, [rdx + 224]: uc_mcontext.fpregs
     c("B9", struct.pack("<I", 64))
     c("F3 48 A5")
@@ -185,7 +212,8 @@ def program() -> tuple[bytes, int]:
     _caught(c)
     text = c.done()
     caught = c.labels["caught"]
-    data = bytearray(_STACK_T + 24 - DATA)
+    data = bytearray(_DESCRIPTORS - DATA) + b"".join(map(host_tables.user_desc, range(len(host_tables.LDT_ENTRIES))))
+    data[_FILTER - DATA : _FILTER - DATA + len(_filter())] = _filter()
     struct.pack_into("<QQQQ", data, _SIGACTION - DATA, caught, _SA, caught, 0)
     struct.pack_into("<QIIQ", data, _STACK_T - DATA, SIGNALS, 0, 0, SIGNALS_SIZE)
     segments = [
