@@ -26,3 +26,8 @@ def about(name: str) -> str:
 def workloads() -> dict[str, Path]:
     """The workloads of `vmdbg bench`: name -> image."""
     return {name: Path(__file__).parent / "bench" / f"{name}.bin" for name in ("alu", "memory", "fib", "sys")}
+
+
+def linux_loader() -> Path:
+    """The boot sector that reads a Linux system from its disk."""
+    return Path(__file__).parent / "bench" / "linux.bin"

@@ -1,11 +1,13 @@
 """vmdbg bench: workloads that end with their checksum wherever they run, and the shape of the figures.  No times."""
 
 import json
+import time
 
 import pytest
 
+from tests.monitor.images import linux
 from vmdbg import bench
-from vmdbg.bench import emulators, latency, workloads
+from vmdbg.bench import boot, emulators, latency, workloads
 from vmdbg.cli import main
 
 
@@ -57,6 +59,7 @@ def short(monkeypatch):
     checksum = workloads.run(alu, alu.least + 1).checksum
     monkeypatch.setattr(workloads, "ALL", (Least("alu", checksum, alu.least_checksum),))
     monkeypatch.setattr(emulators, "installed", lambda: dict.fromkeys(e.name for e in emulators.ALL))
+    monkeypatch.setattr(boot, "find", lambda *_: "no kernel here")
     monkeypatch.setattr(latency, "STEPS", 1000)
     monkeypatch.setattr(latency, "start", lambda n: dict(first_instruction=0.1, first_frame=0.2, first_snapshot=0.3, user_cpu=0.2))
     monkeypatch.setattr(bench, "REPEATS", 1)
@@ -65,10 +68,11 @@ def short(monkeypatch):
 def test_figures_as_json(short, capfd):
     assert main(["bench", "--json"]) == 0
     figures = json.loads(capfd.readouterr().out)
-    assert set(figures) == {"emulators", "workloads", "steps", "start", "build"}
+    assert set(figures) == {"emulators", "workloads", "boot", "steps", "start", "build"}
+    assert figures["boot"] == {"missing": "no kernel here"}
     alu = figures["workloads"]["alu"]
     assert set(alu["runs"]) == {"vmdbg"} and alu["ratios"] == {}
-    assert set(alu["runs"]["vmdbg"]) == {"seconds", "per_second", "right"}
+    assert set(alu["runs"]["vmdbg"]) == {"seconds", "per_second", "right", "note"}
     assert alu["instructions"] > 20
     assert set(figures["steps"]) == {"machine", "session"}
     assert figures["build"] is None
@@ -78,9 +82,98 @@ def test_figures_as_a_table(short, capfd):
     assert main(["bench"]) == 0
     out = capfd.readouterr().out
     assert "alu" in out and "not installed" in out and "Single steps" in out and "first frame" in out
+    assert "Boot of Linux: no kernel here" in out
 
 
 def test_a_wrong_checksum_is_told(short, monkeypatch, capfd):
     monkeypatch.setattr(workloads, "ALL", (Least("alu", "0", "0"),))
     assert main(["bench"]) == 1
     assert "wrong" in capfd.readouterr().out
+
+
+# ---- what does not end
+
+
+def test_an_emulator_that_does_not_end_is_given_up(monkeypatch, tmp_path):
+    """It is killed with what it has started, said, and not asked again."""
+    asked = []
+
+    def command(folder):
+        asked.append(folder)
+        return ["sh", "-c", f"sleep 300 & echo $! >{tmp_path}/child; wait"]
+
+    monkeypatch.setattr(emulators, "LONGEST", 1)
+    monkeypatch.setattr(emulators, "ALL", (emulators.Emulator("sleeper", lambda: "1.0", command),))
+    began = time.monotonic()
+    figures = bench.measure_workload(Least("alu", "", "", 1), ["sleeper"], 3, lambda text: None)
+    assert time.monotonic() - began < 60 and len(asked) == 1
+    assert figures["runs"]["sleeper"]["note"] == "gave up after 1 s" and figures["ratios"] == {}
+    child = int((tmp_path / "child").read_text())
+    assert not any(line.startswith("State:") and "Z" not in line for line in status(child))
+
+
+def status(process: int) -> list[str]:
+    try:
+        with open(f"/proc/{process}/status") as f:
+            return f.read().splitlines()
+    except OSError:
+        return []
+
+
+def test_a_boot_that_does_not_end_is_given_up(tmp_path):
+    found = boot.run(["sh", "-c", "sleep 300"], tmp_path, tmp_path / "serial", 1)
+    assert found.note == "gave up after 1 s"
+    assert boot.run(["true"], tmp_path, tmp_path / "serial", 60).note == "it did not switch itself off"
+
+
+# ---- the boot of Linux, with a kernel of a few instructions
+
+OFF = ((0xB004, 0x2000), (0x604, 0x3400))  # PM1_CNT, SLP_EN and type: in Bochs, vmdbg
+WORDS = b"reboot: Power down\r\n"
+SEND = "ba f8 03 00 00 b0 {:02x} ee ba fd 03 00 00 ec a8 40 74 fb"  # and wait until it has left
+TINY = bytes.fromhex("ba fb 03 00 00 b0 03 ee")  # 8 bits a byte
+TINY += b"".join(bytes.fromhex(SEND.format(byte)) for byte in WORDS)
+TINY += (
+    b"".join(b"\xba" + port.to_bytes(4, "little") + b"\xb8" + value.to_bytes(4, "little") + b"\x66\xef" for port, value in OFF) + b"\xf4"
+)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """A bzImage that says what a kernel says last, and switches the machine off; and an initrd."""
+    kernel, initrd = tmp_path / "vmlinuz", tmp_path / "initrd"
+    kernel.write_bytes(linux(TINY))
+    initrd.write_bytes(bytes(5000))
+    return boot.Linux(kernel, initrd)
+
+
+@pytest.mark.parametrize("name", ["vmdbg", pytest.param("bochs", marks=pytest.mark.debian)])
+def test_a_kernel_boots_on_every_machine(tiny, tmp_path, monkeypatch, name):
+    """In ours (threaded) as files, in Bochs from a disk that the loader's boot sector reads.  (QEMU wants setup code too.)"""
+    if name != "vmdbg" and next(e for e in emulators.ALL if e.name == name).version() is None:
+        pytest.skip(f"{name} is not installed")
+    monkeypatch.setattr(boot, "LONGEST", 100)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    found = boot.BOOTS[name](tiny, folder)
+    assert found.note == ""
+    assert (folder / "serial").read_bytes() == WORDS
+    assert found.seconds > 0 and (found.instructions > 100) == (name == "vmdbg")
+
+
+def test_what_is_booted(tiny, tmp_path, monkeypatch):
+    """What is given, what is installed, or why there is nothing."""
+    monkeypatch.setattr(boot, "BUSYBOX", ())
+    assert "--initrd FILE" in boot.find(tiny.kernel, None, tmp_path)
+    assert boot.find(tiny.kernel, tiny.initrd, tmp_path) == tiny
+    monkeypatch.setattr(boot.Path, "glob", lambda *_: [])
+    assert "--kernel FILE" in boot.find(None, tiny.initrd, tmp_path)
+    figures = boot.measure(tiny.kernel, tiny.initrd, {"qemu": None, "bochs": None})
+    assert figures["kernel"] == "vmlinuz" and set(figures["runs"]) == {"vmdbg"}
+    assert set(figures["runs"]["vmdbg"]) == {"seconds", "user_cpu", "note", "instructions", "per_second"}
+
+
+@pytest.mark.parametrize("option", ["--kernel", "--initrd"])
+def test_a_file_that_is_not_there(option, capsys):
+    assert main(["bench", option, "/nonexistent"]) == 2
+    assert f"{option} '/nonexistent': not a file" in capsys.readouterr().err

@@ -1,8 +1,10 @@
 """QEMU's TCG and Bochs, each run headless on the disk image that a workload is."""
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -11,10 +13,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import vmdbg
 from vmdbg.bench.workloads import ALL as WORKLOADS
 from vmdbg.bench.workloads import Run, Workload
 
-LONGEST = 600  # seconds until an emulator that does not end is given up
+LONGEST = 120  # seconds until an emulator that does not end is given up
+ANSWER = 20  # ... that does not even say its version
 CYLINDERS, HEADS, SECTORS = 2, 16, 63  # of the disk
 DISK_SIZE = CYLINDERS * HEADS * SECTORS * 512
 BOCHS_FILES = (Path("/usr/share/bochs"), Path("/usr/local/share/bochs"), Path("/usr/share/vgabios"))
@@ -24,7 +28,7 @@ ALU = WORKLOADS[0]
 
 BOCHSRC = """\
 display_library: {display}
-megs: 64
+megs: {megs}
 romimage: file="{bios}"
 vgaromimage: file="{vga}"
 ata0-master: type=disk, path="{disk}", mode=flat, cylinders={cylinders}, heads={heads}, spt={sectors}
@@ -51,37 +55,49 @@ class Emulator:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "disk").write_bytes(workload.image(iterations).ljust(DISK_SIZE, b"\0"))
-            seconds = user_seconds(self.command(folder), folder)
+            seconds, ended = spent(self.command(folder), folder, LONGEST)
             serial = folder / "serial"
             said = serial.read_text(errors="replace").strip() if serial.exists() else ""
-            return Run(seconds, said)
+            return Run(seconds, said, note="" if ended else f"gave up after {LONGEST} s")
 
 
-def user_seconds(command: list[str], folder: Path) -> float:
-    """The user CPU time of a command, its output thrown away."""
+def spent(command: list[str], folder: Path, limit: float) -> tuple[float, bool]:
+    """(user CPU seconds, whether it ended by itself) of a command, its output thrown away; after `limit` seconds it is killed,
+    with everything that it has started."""
     null = subprocess.DEVNULL
     given = dict(stdin=null, stdout=null, stderr=null, env=environment())
     process = subprocess.Popen(command, cwd=folder, start_new_session=True, **given)  # away from our terminal
-    limit = threading.Timer(LONGEST, process.kill)
-    limit.start()
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    timer = threading.Timer(limit, give_up)
+    timer.start()
     try:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        return usage.ru_utime
+        return usage.ru_utime, not late.is_set()
     finally:
-        limit.cancel()
+        timer.cancel()
 
 
 def environment() -> dict[str, str]:
-    """Bochs's display `term` wants a terminal type."""
-    return dict(os.environ, TERM="xterm")
+    """Bochs's display `term` wants a terminal type; a vmdbg that is started is this one."""
+    path = os.pathsep.join([str(Path(vmdbg.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    return dict(os.environ, TERM="xterm", PYTHONPATH=path)
 
 
 def first_line(command: list[str]) -> str | None:
     """The first line that a program says, None if it is not there."""
     if shutil.which(command[0]) is None:
         return None
-    said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        return None
     return next((line.strip(" =") for line in (said.stdout + said.stderr).splitlines() if line.strip(" =")), None)
 
 
@@ -138,14 +154,17 @@ def bochs_files() -> tuple[Path, Path] | None:
 @cache
 def bochs_has_debugger() -> bool:
     """Whether it is built with its debugger (Debian's is), which waits for a command at the start."""
-    said = subprocess.run(["bochs", "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    try:
+        said = subprocess.run(["bochs", "--help"], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=ANSWER)
+    except subprocess.TimeoutExpired:
+        return False
     return "-rc " in said.stdout + said.stderr
 
 
-def bochs(folder: Path, display: str | None = None) -> list[str]:
+def bochs(folder: Path, display: str | None = None, megs: int = 64, cylinders: int = CYLINDERS) -> list[str]:
     bios, vga = bochs_files()
     paths = dict(bios=bios, vga=vga, disk=folder / "disk", serial=folder / "serial", log=folder / "log")
-    geometry = dict(cylinders=CYLINDERS, heads=HEADS, sectors=SECTORS)
+    geometry = dict(megs=megs, cylinders=cylinders, heads=HEADS, sectors=SECTORS)
     (folder / "bochsrc").write_text(BOCHSRC.format(display=display or bochs_found()[1], **geometry, **paths))
     (folder / "commands").write_text("continue\n")
     return ["bochs", "-q", "-f", "bochsrc", *(["-rc", "commands"] if bochs_has_debugger() else [])]

@@ -21,7 +21,7 @@ STEPS = 200_000
 TOP = Path(vmdbg.__file__).parents[1]
 ROWS, COLUMNS = 40, 120  # of the terminal
 FRAME, SNAPSHOT = b"hello16", b"7c00"  # the guest's name is in the first frame, its first instruction with the first snapshot
-LONGEST = 60  # seconds
+LONGEST, LONGEST_BUILD = 60, 1800  # seconds
 
 FIRST_INSTRUCTION = """
 import sys
@@ -64,7 +64,9 @@ def start(repeats: int) -> dict:
     instruction, numba = [], False
     for _ in range(repeats):
         began = time.perf_counter()
-        said = subprocess.run([sys.executable, "-c", FIRST_INSTRUCTION], capture_output=True, text=True, check=True, env=environment())
+        said = subprocess.run(
+            [sys.executable, "-c", FIRST_INSTRUCTION], capture_output=True, text=True, check=True, env=environment(), timeout=LONGEST
+        )
         instruction.append(time.perf_counter() - began)
         numba |= said.stdout.strip() != "False"
     frames = [app() for _ in range(repeats)]
@@ -102,5 +104,11 @@ def build() -> float:
     """Seconds by the clock to build the core into an empty cache."""
     with tempfile.TemporaryDirectory() as cache:
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "vmdbg", "build"], check=True, capture_output=True, env=environment(VMDBG_CACHE=cache))
+        subprocess.run(
+            [sys.executable, "-m", "vmdbg", "build"],
+            check=True,
+            capture_output=True,
+            env=environment(VMDBG_CACHE=cache),
+            timeout=LONGEST_BUILD,
+        )
         return round(time.perf_counter() - began, 1)

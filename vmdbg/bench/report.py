@@ -30,23 +30,46 @@ def show(figures: dict) -> None:
     """Print the figures."""
     console = Console()
     names = list(TITLES)
-    table = Table(title="Million guest instructions per second of user CPU time", title_justify="left")
-    table.add_column("workload")
-    table.add_column("instructions", justify="right")
-    for name in names:
-        table.add_column(TITLES[name], justify="right")
-    for name, w in figures["workloads"].items():
-        table.add_row(name, f"{w['instructions']:,}", *(cell(w, n) for n in names))
-    console.print(table)
-    console.print("In brackets: how many times as fast vmdbg is.")
+    if figures["workloads"]:
+        table = Table(title="Million guest instructions per second of user CPU time", title_justify="left")
+        table.add_column("workload")
+        table.add_column("instructions", justify="right")
+        for name in names:
+            table.add_column(TITLES[name], justify="right")
+        for name, w in figures["workloads"].items():
+            table.add_row(name, f"{w['instructions']:,}", *(cell(w, n) for n in names))
+        console.print(table)
+        console.print("In brackets: how many times as fast vmdbg is.")
     for name, version in figures["emulators"].items():
         console.print(f"{TITLES[name]}: {version or 'not installed'}", markup=False, highlight=False)
+    if figures["boot"]:
+        console.print()
+        for line in boot(figures["boot"]):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     s, t = figures["steps"], figures["start"]
+    if s:
+        show_latency(console, s, t)
+    if figures["build"] is not None:
+        console.print(f"Build of the core: {figures['build']} s", highlight=False)
+
+
+def boot(figures: dict) -> list[str]:
+    """A line for every machine that booted Linux."""
+    if "missing" in figures:
+        return [f"Boot of Linux: {figures['missing']}"]
+    lines = [f"Boot of Linux to its power-off ({figures['kernel']}):"]
+    for name, run in figures["runs"].items():
+        text = f"{run['seconds']:.1f} s by the clock, {run['user_cpu']:.1f} s of user CPU"
+        if "per_second" in run:
+            text += f", {run['instructions']:,} instructions, {run['per_second'] / MILLION:,.0f} million a second of it"
+        lines.append(f"  {TITLES[name]:<12} {run['note'] or text}")
+    return lines
+
+
+def show_latency(console: Console, s: dict, t: dict) -> None:
     console.print(f"\nSingle steps a second: {s['machine']:,} by Machine.step, {s['session']:,} by Session.step", highlight=False)
     times = f"{t['first_instruction']:.2f} s to the first instruction, {t['first_frame']:.2f} s to the app's first frame"
     console.print(f"Start: {times}, {t['first_snapshot']:.2f} s to the guest in it ({t['user_cpu']:.2f} s of CPU)", highlight=False)
-    if figures["build"] is not None:
-        console.print(f"Build of the core: {figures['build']} s", highlight=False)
 
 
 def cell(workload: dict, name: str) -> str:
@@ -54,6 +77,8 @@ def cell(workload: dict, name: str) -> str:
     if name not in workload["runs"]:
         return "not installed"
     run = workload["runs"][name]
+    if run["note"]:
+        return run["note"]
     if not run["right"]:
         return "wrong"
     text = f"{run['per_second'] / MILLION:,.0f}"

@@ -39,11 +39,12 @@ class Workload:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a workload: user CPU seconds, and what it said."""
+    """One run of a workload: user CPU seconds, and what it said; `note` says that it did not end by itself."""
 
     seconds: float
     checksum: str
     instructions: int = 0  # where they are counted: in our machine
+    note: str = ""
 
 
 ALL = (
