@@ -7,6 +7,7 @@
         org     0x7C00
 
 COM1    equ     0x3F8
+PIT     equ     0x43                    ; the timer's control port
 LSR     equ     COM1 + 5                ; line status; bit 5: the transmitter is empty
 LIGHT   equ     0x1F                    ; white on blue
 
@@ -30,8 +31,10 @@ next:   lodsb
         call    to_screen
         jmp     next
 
-done:   hlt                             ; until an interrupt comes, and again
-        jmp     done
+done:   mov     al, 0x30                ; the BIOS has started the timer: let it wait for a count that never comes
+        out     PIT, al
+.halt:  hlt                             ; until an interrupt comes, and again
+        jmp     .halt
 
 to_serial:                              ; AL to COM1, when it is ready; keeps AX
         push    ax

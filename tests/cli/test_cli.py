@@ -130,11 +130,14 @@ def test_files_that_are_no_guests(capsys, tmp_path):
 def test_a_file_that_may_not_be_read(capsys, file, monkeypatch):
     """As root nothing is refused, so the refusal is made."""
 
-    def refuse(self):
-        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+    name, really = file(b"\xf4"), Path.open
 
-    name = file(b"\xf4")
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    def refuse(self, *mode):
+        if str(self) == name:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return really(self, *mode)
+
+    monkeypatch.setattr(Path, "open", refuse)
     check(capsys, ["run", name], "permission denied")
 
 

@@ -38,6 +38,7 @@ class StubMachine:
         self.timers: list = []
         self.memory_size, self.clock = memory, 0
         self.position = 0
+        self.power_on = False
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()
         self._pending: int | None = None  # a vector that was reported and is to be delivered
@@ -46,6 +47,12 @@ class StubMachine:
         pass
 
     def serve_port(self, n, buffers):
+        pass
+
+    def add_rom(self, image):
+        self.power_on = True
+
+    def make_rom(self, first, count):
         pass
 
     def set_intr(self, cpu, level):
@@ -73,6 +80,9 @@ class StubMachine:
         return self._one() or Stop("budget")
 
     def run(self, budget, resume=True):
+        if self.power_on:  # what a BIOS does first is not played
+            self.power_on = False
+            return Stop("break")
         for n in range(min(budget, 2000)):
             if (n or not resume) and linear_rip(self.cpus[0]) in self.breakpoints:
                 return Stop("break")

@@ -58,7 +58,7 @@ def test_hello16(engine):
     assert kinds(s.run(limit=100_000)) == ["idle"]
     assert bytes(s.monitor.log) == b"Hello from real mode: 16 bits, one ring, no walls.\r\n"
     assert s.monitor.vga.screen(s.machine.ram).text[0].startswith("Hello from real mode: 16 bits, one ring, no walls.  ")
-    assert s.position == 1044
+    assert s.position == 1046
 
 
 def test_dual_mode_says_what_it_says_under_qemu(engine):
@@ -237,7 +237,7 @@ def test_step_over_in_the_kernel(engine):
 
 ENDS = [
     ("real mode, halted", "fa f4", {"bits": 16}, "halt"),
-    ("real mode, idle", "f4", {"bits": 16}, "idle"),
+    ("real mode, idle", "b030 e643 f4", {"bits": 16}, "idle"),
     ("protected mode, halted", "f4", {"bits": 32}, "halt"),
     ("long mode, idle", "fb f4", {"bits": 64}, "idle"),
     ("no IDT, so a triple fault", "0f 0b", {"bits": 32}, "shutdown"),

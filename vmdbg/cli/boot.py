@@ -22,7 +22,7 @@ def find_guest(name: str) -> Path:
     raise UsageError(f"{name[:80]!r}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
 
 
-Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "boot-sector", "rom", "flat"]
+Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "iso", "floppy", "disk", "rom", "flat"]
 
 
 @Parameter(name="*")
@@ -43,9 +43,9 @@ class Boot:
     module: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     "A module, FILE or 'FILE ARGUMENTS'; may be repeated."
     disk: Annotated[tuple[str, ...], Parameter(negative="")] = ()
-    "A disk image; the guest's writes stay in memory; up to 3."
+    "A disk image; the guest's writes stay in memory; up to 3.  Without a guest, the first one is booted."
     cdrom: str | None = None
-    "A CD-ROM image."
+    "A CD-ROM image.  Without a guest or a disk, it is booted."
     virtio_disk: Annotated[tuple[str, ...], Parameter(negative="")] = ()
     "A disk image behind virtio-blk instead of IDE; up to 8."
     write_disk: Annotated[bool, Parameter(negative="")] = False
@@ -106,10 +106,19 @@ def symbols(boot: Boot) -> Symbols | None:
     return found if boot.slide is None else found.moved(boot.slide)
 
 
+def names_guest(guest: str | None, boot: Boot) -> bool:
+    """Whether the command line says what to start."""
+    return bool(guest is not None or boot.bios is not None or boot.disk or boot.cdrom is not None)
+
+
 def choose(guest: str | None, boot: Boot) -> Guest:
-    """The guest, or the firmware that --bios names."""
+    """The guest, or the firmware that --bios names; without either, the first disk or the CD-ROM is the guest."""
     if boot.bios is None:
-        return load(str(guest), boot)
+        if guest is None and boot.disk:
+            return load(boot.disk[0], replace(boot, disk=boot.disk[1:], format="disk"))
+        if guest is None:
+            return load(str(boot.cdrom), replace(boot, cdrom=None, format="iso"))
+        return load(guest, boot)
     if guest is not None:
         raise UsageError("--bios starts firmware, which finds its guest on a disk: not a GUEST as well")
     return load(boot.bios, replace(boot, format="rom", bios=None))

@@ -3,7 +3,7 @@
 import sys
 
 import guests
-from vmdbg.cli.boot import Boot, symbols
+from vmdbg.cli.boot import Boot, names_guest, symbols
 from vmdbg.cli.boot import choose as choose_guest
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import USAGE_ERROR, Size, UsageError
@@ -20,12 +20,12 @@ def debug(
     Parameters
     ----------
     guest
-        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
-        or the name of a shipped guest.
+        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, an image of a disk, floppy or CD-ROM,
+        firmware or a flat binary; or the name of a shipped guest.
     history
         How much memory the recording may take, so that one can go back in time: 512M; 0 records nothing.
     """
-    if guest is None and boot.bios is None:
+    if not names_guest(guest, boot):
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             return list_guests()
         guest = choose_shipped()

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vmdbg.cli.boot import Boot, choose, symbols
+from vmdbg.cli.boot import Boot, choose, names_guest, symbols
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import CannotGoOn, Number, UsageError, output_file
 
@@ -26,8 +26,8 @@ def run(
     Parameters
     ----------
     guest
-        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, firmware or a flat binary;
-        or the name of a shipped guest.
+        A Linux bzImage, a multiboot or PVH kernel, an ELF file, a boot sector, an image of a disk, floppy or CD-ROM,
+        firmware or a flat binary; or the name of a shipped guest.
     max_instructions
         Stop after this many instructions.
     input
@@ -35,8 +35,8 @@ def run(
     stats
         A file for figures of the run, as JSON: instructions, events, exits, times (vmdbg/debugger/statistics.py names them).
     """
-    if guest is None and boot.bios is None:
-        raise UsageError("run requires an argument: a guest, or --bios FILE")
+    if not names_guest(guest, boot):
+        raise UsageError("run requires an argument: a guest, or --disk, --cdrom or --bios FILE")
     found, names = choose(guest, boot), symbols(boot)
     if input is not None and not os.path.isfile(input):
         raise UsageError(f"--input {input[:80]!r}: not a file")

@@ -59,8 +59,11 @@ class Symbols:
 
 def read_symbols(path: Path) -> Symbols:
     """The symbols of an ELF file; none if it is no ELF file or its table is damaged (the loader judges the file, not we)."""
+    with path.open("rb") as f:
+        if f.read(4) != b"\x7fELF":  # it may be a disk of any size
+            return Symbols()
     image = path.read_bytes()
-    return Symbols(elf_symbols(image)) if image[:4] == b"\x7fELF" else Symbols()
+    return Symbols(elf_symbols(image))
 
 
 def read_symbol_file(path: Path) -> Symbols:

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
 from vmdbg.machine.board import acpi_tables, mp_table, smbios
-from vmdbg.machine.board.disk_image import DiskImage
-from vmdbg.machine.board.ide_cdrom import SECTOR, Cdrom
-from vmdbg.machine.board.ide_disk import Disk
 from vmdbg.machine.board.pc import Pc
+from vmdbg.monitor.bios import power_on
 from vmdbg.monitor.cards import cards
+from vmdbg.monitor.drives import drives
 from vmdbg.monitor.guest import Guest, GuestError
 from vmdbg.monitor.low_memory import place_low_memory
 from vmdbg.monitor.start import start
@@ -17,7 +15,7 @@ from vmdbg.monitor.transcript import KEPT, Transcript
 
 
 class Bare:
-    """A PC that runs one guest: the boot path of a BIOS or a boot loader, without either.
+    """A PC that runs one guest: disks through the built-in BIOS, kernels as a boot loader would start them.
 
     `serial(byte)` is called with every byte that leaves COM1 or a debug port; the last of them
     are in `log`, and `sent` counts them all.
@@ -41,6 +39,8 @@ class Bare:
         )
         self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
+        if guest.bits == 16 and guest.rom is None:
+            power_on(machine, self.board, guest)
         guest.place(machine.ram)
         if guest.rom is not None:
             machine.add_rom(guest.rom)
@@ -92,18 +92,3 @@ def second_output(guest: Guest) -> Callable[[int], object] | None:
             out.write(bytes((byte,)))
 
     return write
-
-
-def drives(guest: Guest) -> tuple:
-    """Disks from the first channel's master on; the CD-ROM is the second channel's master, or slave behind a third disk."""
-    found: list = [None] * 4
-    try:
-        for n, name in enumerate(guest.disks):
-            found[n] = Disk(DiskImage(Path(name), write=guest.write_disks))
-        if guest.cdrom is not None:
-            found[3 if found[2] else 2] = Cdrom(DiskImage(Path(guest.cdrom), SECTOR))
-    except OSError as e:
-        raise GuestError(f"{e.filename}: {e.strerror.lower() if e.strerror else e}") from None
-    except ValueError as e:
-        raise GuestError(str(e)) from None
-    return tuple(found)

@@ -48,11 +48,12 @@ class Guest:
     entry: int  # linear, and physical: there is no paging yet, or it is the identity
     pieces: tuple[Piece, ...]
     memory: int  # bytes
-    boot_drive: int | None = None  # in DL, for a boot sector
     cpus: int = 1
     registers: tuple[tuple[int, int], ...] = ()  # number (state.RAX ...) and value of general registers
-    selectors: tuple[int, int] | None = None  # of code and data, where the boot protocol fixes them: 8, 16 or 24
+    selectors: tuple[int, int] | None = None  # of code and data, where the boot protocol fixes them: 8, 16 or 24; segments for 16 bits
+    boot: str | None = None  # what the BIOS boots: "disk", "floppy" or "cdrom"
     disks: tuple[str, ...] = ()  # files, at most 3
+    floppy: str | None = None
     cdrom: str | None = None
     virtio_disks: tuple[str, ...] = ()
     virtio_console: bool = False

@@ -1,29 +1,16 @@
-"""Flat images: bytes at an address.  A boot sector is one: 512 bytes or more whose first sector ends in 55 AA, at 7C00."""
+"""Flat images: bytes at an address."""
 
 from pathlib import Path
 
 from vmdbg.monitor.guest import Guest, GuestError, Options, Piece
 
-BOOT_SECTOR, SECTOR_SIZE, BOOT_DRIVE = 0x7C00, 512, 0x80
+BOOT_SECTOR, SECTOR_SIZE = 0x7C00, 512
 MIB = 1 << 20
 
 
 def is_boot_sector(image: bytes) -> bool:
+    """Whether the first sector ends in 55 AA (BIOS Boot Specification 1.01, 6.5.1)."""
     return len(image) >= SECTOR_SIZE and image[510:512] == b"\x55\xaa"
-
-
-def load_boot_sector(path: Path, image: bytes, options: Options) -> Guest:
-    """The first sector at 0000:7C00, as a BIOS leaves it (BIOS Boot Specification 1.01, 6.5.1)."""
-    return Guest(
-        path,
-        "boot sector",
-        16,
-        BOOT_SECTOR,
-        (Piece(BOOT_SECTOR, image[:SECTOR_SIZE], SECTOR_SIZE),),
-        options.memory,
-        BOOT_DRIVE,
-        options.cpus,
-    )
 
 
 def load_flat(path: Path, image: bytes, options: Options) -> Guest:

@@ -75,7 +75,7 @@ def load_linux(path: Path, image: bytes, options: Options) -> Guest:
     struct.pack_into("<I", zero, CODE32_START, address)
     if options.initrd is not None:
         limit = field(INITRD_ADDR_MAX) if version >= 0x203 else DEFAULT_ADDR_MAX
-        initrd = read_image(Path(options.initrd))
+        initrd = read_image(Path(options.initrd), options.memory)
         where = Room(room.pieces, min(end, limit + 1)).put(initrd, "an initrd", first=MIB, high=True)
         room.pieces.append(Piece(where, initrd, len(initrd)))
         struct.pack_into("<II", zero, RAMDISK_IMAGE, where, len(initrd))

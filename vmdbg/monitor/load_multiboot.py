@@ -88,7 +88,7 @@ def read_modules(options: Options) -> list[tuple[bytes, bytes]]:
     found = []
     for text in texts:
         name = text if Path(text).exists() else text.split(" ", 1)[0]
-        found.append((read_image(Path(name)), text.encode() + b"\0"))
+        found.append((read_image(Path(name), options.memory), text.encode() + b"\0"))
     return found
 
 

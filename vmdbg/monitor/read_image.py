@@ -7,8 +7,8 @@ from vmdbg.monitor.guest import GuestError
 LARGEST = 3 << 30  # bytes: where a PC's devices begin
 
 
-def check_image(path: Path) -> None:
-    """GuestError says in one sentence why a file cannot be read."""
+def check_image(path: Path) -> int:
+    """Its size; GuestError says in one sentence why a file cannot be read."""
     try:
         if path.is_dir():
             raise GuestError(f"{path}: a directory, not a guest")
@@ -23,15 +23,23 @@ def check_image(path: Path) -> None:
         raise GuestError(f"{str(path)!r}: {e}") from None
     if not size:
         raise GuestError(f"{path}: an empty file")
+    return size
 
 
-def read_image(path: Path) -> bytes:
-    """The bytes of a guest's file; GuestError says in one sentence why there are none."""
-    check_image(path)
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise GuestError(f"{path}: {size:,} bytes are more than this PC can have memory (3 GiB)")
+def read_head(path: Path, most: int) -> bytes:
+    """The first bytes of a file that check_image has seen; GuestError says in one sentence why there are none."""
     try:
-        return path.read_bytes()
+        with path.open("rb") as f:
+            return f.read(most)
     except OSError as e:  # a failing disk, a file of /proc
         raise GuestError(f"{path}: {e.strerror.lower() if e.strerror else e}") from None
+
+
+def read_image(path: Path, most: int = LARGEST) -> bytes:
+    """All bytes of a file that goes into memory; GuestError says in one sentence why there are none, or more than `most`."""
+    size = check_image(path)
+    if size > LARGEST:
+        raise GuestError(f"{path}: {size:,} bytes are more than this PC can have memory (3 GiB)")
+    if size > most:
+        raise GuestError(f"{path}: {size:,} bytes do not fit into {most >> 20} MiB of memory (--memory)")
+    return read_head(path, size)

@@ -1,6 +1,6 @@
 """The state in which a guest finds the CPU, by the mode it starts in.
 
-    16  real mode      segments 0000, 64 KiB, interrupts on; every vector leads to an IRET at F000:FF53, as after a BIOS
+    16  real mode      segments 0000, 64 KiB, interrupts on, all services of the BIOS, which has run before
     32  protected      flat segments 08 (code) and 10 (data), paging off, interrupts off
     64  long           the same with 18 (code), on an identity map of 2-MiB pages
 
@@ -10,10 +10,9 @@ A boot protocol may ask for other selectors (Guest.selectors) and for values of 
 
 import numpy as np
 
-from vmdbg.machine.state import CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, ES, F_IF, FS, GS, LDTR, RDX, RSP, SS, TR
+from vmdbg.machine.state import CR0_ET, CR0_PE, CR0_PG, CR4_PAE, CS, DS, EFER_LMA, EFER_LME, ES, F_IF, FS, GS, LDTR, RSP, SS, TR
 from vmdbg.monitor.guest import Guest
 
-IRET_SEGMENT, IRET_OFFSET, IRET = 0xF000, 0xFF53, 0xCF
 CODE_16, DATA_16 = 0x009B, 0x0093  # attributes: present, S, accessed; code readable, data writable
 CODE_32, DATA_32, CODE_64 = 0xC09B, 0xC093, 0xA09B  # the same with G and D/B, or L
 GDT = (0, 0x00CF9B000000FFFF, 0x00CF93000000FFFF, 0x00AF9B000000FFFF)
@@ -24,7 +23,7 @@ LOW_STACK = 0x7C00
 
 def start(cpu, ram: np.ndarray, guest: Guest) -> None:
     """Put the CPU, which comes out of reset, where `guest` starts."""
-    if guest.rom is not None:
+    if guest.rom is not None or guest.boot is not None:
         return
     (real if guest.bits == 16 else protected)(cpu, ram, guest)
     for number, value in guest.registers:
@@ -32,17 +31,16 @@ def start(cpu, ram: np.ndarray, guest: Guest) -> None:
 
 
 def real(cpu, ram: np.ndarray, guest: Guest) -> None:
-    ram[(IRET_SEGMENT << 4) + IRET_OFFSET] = IRET
-    ram[:0x400].view("<u4")[:] = IRET_SEGMENT << 16 | IRET_OFFSET
-    segment = 0 if guest.entry <= 0xFFFF else guest.entry >> 4 & 0xF000
+    code, data = guest.selectors or (0 if guest.entry <= 0xFFFF else guest.entry >> 4 & 0xF000, 0)
     for s in (ES, CS, SS, DS, FS, GS):
-        set_segment(cpu, s, segment if s == CS else 0, CODE_16 if s == CS else DATA_16, 0xFFFF)
-        cpu.seg_base[s] = segment << 4 if s == CS else 0
+        set_segment(cpu, s, code if s == CS else data, CODE_16 if s == CS else DATA_16, 0xFFFF)
+        cpu.seg_base[s] = (code if s == CS else data) << 4
     cpu.cr0 = CR0_ET
     cpu.idtr_base, cpu.idtr_limit = 0, 0x3FF
-    cpu.rip, cpu.eflags = guest.entry - (segment << 4), F_IF | 2
+    cpu.rip, cpu.eflags = guest.entry - (code << 4), 2 if guest.selectors else F_IF | 2
+    for n in range(16):
+        cpu.gpr[n] = 0
     cpu.gpr[RSP] = LOW_STACK
-    cpu.gpr[RDX] = guest.boot_drive or 0
     cpu.bits, cpu.stack_bits, cpu.cpl = 16, 16, 0
 
 

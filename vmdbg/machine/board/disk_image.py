@@ -18,8 +18,8 @@ class DiskImage:
     It is a PageStore (device_state.py): checkpoints hold the pages that changed.
     """
 
-    def __init__(self, path: Path, sector_size: int = 512, write: bool = False):
-        """OSError as the host says; ValueError for an empty file."""
+    def __init__(self, path: Path, sector_size: int = 512, write: bool = False, least: int = 0):
+        """least: sectors there are in any case.  OSError as the host says; ValueError for an empty file."""
         self.sector_size = sector_size
         self._writes = write
         self._file = os.open(path, os.O_RDWR if write else os.O_RDONLY)
@@ -27,6 +27,7 @@ class DiskImage:
         if not self.size:
             os.close(self._file)
             raise ValueError(f"{path}: an empty file")
+        self.size = max(self.size, least * sector_size)
         self.sectors = -(-self.size // sector_size)
         self.page_count = -(-self.size // PAGE)
         self._pages: dict[int, bytes] = {}  # that the guest has written
