@@ -25,6 +25,7 @@ TABLE = [
     ("adc", "r0.64 r1.64", CF, (MIN64 - 1, 0, 0), (MIN64, 0, 0), SF | AF | OF | PF),
     ("sbb", "r0.8 r1.8", CF, (0, 0xFF, 0), (0, 0xFF, 0), ZF | AF | CF | PF),
     ("sbb", "r0.8 r1.8", CF, (0x80, 0x7F, 0), (0, 0x7F, 0), ZF | OF | AF | PF),
+    ("sbb", "r0.8 r1.8", CF, (5, 5, 0), (0xFF, 5, 0), SF | AF | CF | PF),
     ("sub", "r0.16 r1.16", 0, (0x8000, 1, 0), (0x7FFF, 1, 0), OF | AF | PF),
     ("cmp", "r0.8 r1.8", 0, (1, 2, 0), (1, 2, 0), SF | AF | CF | PF),
     ("neg", "r0.8", 0, (0x80, 0, 0), (0x80, 0, 0), SF | CF | OF),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isa.lang.word import U64
-from vmdbg.machine.paging import linear_to_physical_debug, load_pdptes, walk, walk_implicit
+from vmdbg.machine.paging import CLEAN, linear_to_physical_debug, load_pdptes, set_dirty, walk, walk_implicit
 from vmdbg.machine.physical import PAGE_TABLE
 from vmdbg.machine.state import (
     CR0_PE,
@@ -156,7 +156,7 @@ def test_bit_63_is_reserved_without_nxe():
 
 
 def test_accessed_and_dirty():
-    """A in every entry of a successful walk, D in the leaf of a write; a failed walk sets nothing."""
+    """A in every entry of a successful walk; the leaf of a write that lacks D is named, and gets it later; a failed walk sets nothing."""
     m = long(0x5005)
     assert m.walk(WRITE, True) == "#PF 7"
     assert [m.entry(0x1000 * n) & 0x60 for n in (1, 2, 3, 4)] == [0, 0, 0, 0]
@@ -164,7 +164,11 @@ def test_accessed_and_dirty():
     assert [m.entry(0x1000 * n) & 0x60 for n in (1, 2, 3, 4)] == [0x20] * 4
     m.entry(0x4000, 0x5007)
     m.walk(WRITE, True)
+    assert [m.entry(0x1000 * n) & 0x60 for n in (1, 2, 3, 4)] == [0x20] * 4 and int(m.cpu.clean_entry) == 0x4000
+    set_dirty(m.cpu, m.cpu.clean_entry)
     assert [m.entry(0x1000 * n) & 0x60 for n in (1, 2, 3, 4)] == [0x20, 0x20, 0x20, 0x60]
+    m.walk(WRITE, True)
+    assert int(m.cpu.clean_entry) == CLEAN
     assert all(m.flags[1:5] & PAGE_TABLE) and not m.flags[5]
 
 
@@ -205,7 +209,7 @@ def test_32_bit_paging(entries, pse, linear, write, expected):
     assert m.walk(WRITE if write else READ, True, linear) == expected
     if isinstance(expected, int):
         leaf = 0x1000 * len(entries) if pse or len(entries) > 1 else 0x1000
-        assert m.entry(leaf) & 0x60 == (0x60 if write else 0x20)
+        assert m.entry(leaf) & 0x60 == 0x20 and int(m.cpu.clean_entry) == (leaf if write else CLEAN)
 
 
 def test_pae():

@@ -37,7 +37,7 @@ def drop_page(cpu, page):
             following = b.next_in_page[1]
         if b.uop != 0:
             u = Uop(b.uop)
-            u.cost, u.trap = U32(HELD), U8(DEAD)
+            u.cost, u.trap = u.cost | HELD, U8(DEAD)  # the rest of its cost may be given back yet
             b.uop = U64(0)
             unchain(shared, b, n)
             shared.invalidations = shared.invalidations + 1

@@ -39,6 +39,7 @@ NEVER_COMPILED = {
     "machine/ram_pages.py",
     "machine/device_state.py",
     "machine/checkpoint.py",
+    "machine/start_up.py",
     "isa/att.py",
     "isa/text.py",
     "isa/pages.py",

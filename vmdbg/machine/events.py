@@ -2,6 +2,9 @@
 
 A first event and the faults that its delivery raises are a chain, kept in cpu.chain_* for whoever asks why the CPU
 shut down.  SDM vol. 3, chapter 6; classes and double faults: 6.15, interrupt 8.
+
+Benign exceptions may raise each other for ever (#AC on a stack that is not aligned: CVE-2015-5307): where the chain is full, the CPU
+shuts down, while a real one hangs.
 """
 
 from isa.lang.word import U8, U64, outlined
@@ -19,6 +22,7 @@ from vmdbg.machine.gates import (
     v86_interrupt,
 )
 from vmdbg.machine.reset import ACTIVE, SHUTDOWN
+from vmdbg.machine.slots import DELIVERING, begin
 from vmdbg.machine.state import (
     BRANCH,
     CR0_PE,
@@ -180,9 +184,13 @@ def deliver(cpu, vector, kind, error_code, has_error, return_rip):
             return BRANCH
         if cpu.vector >= 32:
             return FAULT
+        if cpu.slow == DELIVERING:
+            begin(cpu)  # what this attempt would have written is not
         if cpu.late_fault >= LATE:
             cpu.late_fault = cpu.chain_length + 1
             return FAULT
+        if cpu.chain_length == CHAIN:
+            return shutdown(cpu)
         first = second
         vector = cpu.vector
         kind = U64(EXCEPTION)

@@ -20,7 +20,8 @@ from vmdbg.machine.devices import ALL_ONES, Apic, Controller, Device, Leave, Map
 from vmdbg.machine.paging import linear_to_physical_debug
 from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
 from vmdbg.machine.reset import HALTED, reset
-from vmdbg.machine.slots import store_bytes
+from vmdbg.machine.slots import COMMITTING, store_bytes
+from vmdbg.machine.start_up import deliver_startup
 from vmdbg.machine.state import (
     EXIT,
     F_IF,
@@ -57,7 +58,7 @@ class Cells:
 
     __slots__ = tuple(
         "reason port width value latch latched mmio_count activity slow clock turn turn_steps yields sharing "
-        "intr nmi inject cr8 eflags instructions events".split()
+        "intr nmi inject startup cr8 eflags instructions events".split()
     )
 
     def __init__(self, cpu: Cpu):
@@ -109,12 +110,12 @@ class Machine(Stopping):
         self.cpus = [self._new_cpu(n) for n in range(cpus)]
         self.cpu_states = self._state.array.reshape(cpus, Cpu.size)
         self._lone = self._core.go if self._core is not None and cpus == 1 else None
-        self._cells = [Cells(cpu) for cpu in self.cpus]
+        self.cells = [Cells(cpu) for cpu in self.cpus]
         self.stop_nowhere()
         self._quiet = 0  # no device wants anything before this clock; 0: not known
         self._steady = ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields["steady_until"][0])
-        self._clock = self._cells[0].clock
-        self._counted = [cell for c in self._cells for cell in (c.instructions, c.events)]
+        self._clock = self.cells[0].clock
+        self._counted = [cell for c in self.cells for cell in (c.instructions, c.events)]
 
     def _allocate(self, size: int) -> int:
         memory = Memory(size)
@@ -178,9 +179,9 @@ class Machine(Stopping):
             entered = int(threaded.go(self.cpus[n], U64(budget), U64(resume)))
         else:
             entered = self._core.go(self._state.address + n * Cpu.size, budget, resume)
-        if len(self._cells) > 1:
-            clock = self._cells[n].clock.value
-            for c in self._cells:
+        if len(self.cells) > 1:
+            clock = self.cells[n].clock.value
+            for c in self.cells:
                 c.clock.value = clock
         return entered
 
@@ -196,6 +197,11 @@ class Machine(Stopping):
                 entered = None
         while left > 0:
             if entered is None:
+                starting = any([c.startup.value for c in self.cells])
+                if starting and deliver_startup(self):
+                    self.skip_to(self._clock.value + 1)
+                    left, resume = left - 1, False
+                    continue
                 due = self._wake_and_fire()
                 self._quiet = FOREVER if due is None else due
                 n = self._whose_turn()
@@ -211,13 +217,15 @@ class Machine(Stopping):
                 whole = min(left, SLICE)
                 if due is not None:
                     whole = min(whole, due - self._clock.value)
-                cells = self._cells[n]
-                sharing = len(self._cells) > 1 and sum(not c.activity.value for c in self._cells) > 1
+                cells = self.cells[n]
+                sharing = len(self.cells) > 1 and sum(not c.activity.value for c in self.cells) > 1
                 cells.sharing.value = sharing
+                if starting:
+                    whole = 1
                 if sharing:
                     whole = min(whole, QUANTUM - cells.turn_steps.value)
             else:
-                n, cells, whole, sharing = 0, self._cells[0], left, False
+                n, cells, whole, sharing = 0, self.cells[0], left, False
             stop, steps = self._run_cpu(n, whole, resume, entered)
             entered = None
             left -= steps
@@ -244,7 +252,7 @@ class Machine(Stopping):
             for timer in self.timers:
                 timer.advance(self._clock.value)
             due = self._due()
-        for c in self._cells:
+        for c in self.cells:
             if c.activity.value == HALTED and (c.nmi.value or (c.intr.value > c.cr8.value and c.eflags.value & F_IF)):
                 c.activity.value = 0
         return due
@@ -252,7 +260,7 @@ class Machine(Stopping):
     def skip_to(self, clock: int) -> None:
         """All vCPUs wait: time passes, at most to the next deadline."""
         self._quiet = 0
-        for c in self._cells:
+        for c in self.cells:
             c.clock.value = max(clock, c.clock.value)
 
     def idle_until(self, clock: int) -> None:
@@ -269,17 +277,17 @@ class Machine(Stopping):
 
     def _current(self) -> int:
         """The vCPU whose turn it is."""
-        return next(n for n, c in enumerate(self._cells) if c.turn.value)
+        return next(n for n, c in enumerate(self.cells) if c.turn.value)
 
     def _whose_turn(self) -> int | None:
         """The vCPU that runs now: the next active one if the turn of the current one is over; None if all wait."""
         n = self._current()
-        current = self._cells[n]
-        over = len(self._cells) > 1 and (current.turn_steps.value >= QUANTUM or current.yields.value)
+        current = self.cells[n]
+        over = len(self.cells) > 1 and (current.turn_steps.value >= QUANTUM or current.yields.value)
         if not over and not current.activity.value:
             return n
-        for k in [*range(n + 1, len(self._cells)), *range(n + 1)]:
-            c = self._cells[k]
+        for k in [*range(n + 1, len(self.cells)), *range(n + 1)]:
+            c = self.cells[k]
             if not c.activity.value:
                 current.turn.value = current.turn_steps.value = current.yields.value = 0
                 c.turn.value, c.turn_steps.value = 1, 0
@@ -288,7 +296,7 @@ class Machine(Stopping):
 
     def _listening(self) -> bool:
         """Whether an interrupt would wake a vCPU."""
-        return any(c.activity.value == HALTED and c.eflags.value & F_IF for c in self._cells)
+        return any(c.activity.value == HALTED and c.eflags.value & F_IF for c in self.cells)
 
     def _all_halted(self) -> Stop:
         return Stop("idle" if self._listening() else "halt", self._current())
@@ -297,10 +305,10 @@ class Machine(Stopping):
         """Run vCPU n, whose first entry of the engine gave `entered`, until its budget is spent, it halts or
         something stops the run: (stop, steps).
         """
-        left, cpu, cells = budget, self.cpus[n], self._cells[n]
+        left, cpu, cells = budget, self.cpus[n], self.cells[n]
         while left > 0 or cells.slow.value:  # the last instruction's write-back belongs to it
             if entered is None:
-                entered = self._enter(n, left, resume)
+                entered = self._enter(n, 0 if cells.slow.value == COMMITTING else left, resume)
             status, steps, entered = entered & 0xFF, entered >> 8, None
             left -= steps
             resume = resume and not steps
@@ -311,8 +319,8 @@ class Machine(Stopping):
                     return Stop("exit", n, exit_code=leave.code), budget - left
                 if stop is not None:
                     return stop, budget - left
-                if cells.activity.value or (self.timers and not cells.slow.value):
-                    break  # a device may have a new deadline
+                if cells.activity.value or not cells.slow.value:
+                    break  # a device may have a new deadline, or want another vCPU
                 resume = True
             elif status == threaded.BUDGET:
                 break
@@ -343,7 +351,7 @@ class Machine(Stopping):
     def _answer(self, n: int) -> Stop | None:
         """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""
         self._quiet = self._steady.value = 0
-        c = self._cells[n]
+        c = self.cells[n]
         reason, port, width = c.reason.value, c.port.value, c.width.value
         if self.exits is not None:
             self.exits[reason, port & ~0xFFF if reason in (X_MMIO_READ, X_MMIO_WRITE) else port] += 1

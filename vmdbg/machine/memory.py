@@ -3,13 +3,14 @@
     seg:offset --segment_check()--> linear address --locate()--> host address of the bytes
 
 An access that crosses a page never matches a TLB entry, nor does one that touches a device, code, a page table or a
-watched page: those go through slots.py, and the driver sees to it that the instruction is run again for that.
+watched page, nor the first write to a page whose D bit is clear: those go through slots.py, and the driver sees to it that
+the instruction is run again for that.
 """
 
 from isa.lang.struct import words8, words64
 from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.debug import data_breakpoint
-from vmdbg.machine.paging import translate
+from vmdbg.machine.paging import CLEAN, translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_WATCHED, backing, mark_dirty, phys_mark
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import slot
@@ -72,6 +73,17 @@ def access(cpu, seg, offset, size, write):
     return locate(cpu, linear, size, write)
 
 
+@outlined
+def access_rw(cpu, seg, offset, size):
+    """As access, for bytes that are read and then written."""
+    ok, linear = segment_check(cpu, U64(seg), offset, size, WRITE)
+    if not ok:
+        return U64(0)
+    if misaligned(cpu, linear, size):
+        return U64(0)
+    return locate_rw(cpu, linear, size)
+
+
 def misaligned(cpu, linear, size):
     """Leaves #AC(0) if CR0.AM, RFLAGS.AC and CPL 3 ask for it (SDM vol. 3, 6.15)."""
     if cpu.cpl == 3 and (cpu.eflags & F_AC) != 0 and (cpu.cr0 & CR0_AM) != 0:
@@ -98,19 +110,21 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     bank = cpu.tlb
     if implicit:
         bank = cpu.tlb_system
+    clean = False
     if (cpu.cr0 & CR0_PG) == 0:
         pa = linear & 0xFFFFFFFF
     else:
         ok, pa = translate(cpu, linear, write, user, False, implicit)
         if not ok:
             return U64(0)
+        clean = cpu.clean_entry != U64(CLEAN)
     pa = pa & cpu.a20_mask
     if cpu.write_epoch != Shared(cpu.shared).write_epoch:
         protect(cpu)
         cpu.vector = U64(SLOW)  # an address found before may have lost its right: the instruction begins anew
         return U64(0)
     at = backing(cpu, pa)
-    if at == U64(ABSENT):
+    if at == U64(ABSENT) or clean:
         return slot(cpu, linear, size, write, read, user, implicit)
     flags = words8(cpu.page_flags)[at >> 12]
     if (flags & PAGE_DEVICE) != 0:

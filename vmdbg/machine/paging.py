@@ -4,7 +4,8 @@
               `- 32-bit: walk32
               `- off: the identity
 
-A bits of all entries are set together with the D bit once the whole walk has succeeded, permissions included.
+A bits of all entries are set once the whole walk has succeeded, permissions included.  The D bit is set by whoever writes, when
+nothing can fault any more (contract.md section 2): until then cpu.clean_entry says which entry lacks it.
 """
 
 from isa.lang.word import U32, U64, outlined
@@ -28,6 +29,7 @@ PF_P, PF_W, PF_U, PF_RSVD, PF_I = 0x1, 0x2, 0x4, 0x8, 0x10
 # Paging-structure entries (SDM vol. 3, 4.5)
 PTE_P, PTE_W, PTE_U, PTE_A, PTE_D, PTE_PS, PTE_G = 0x1, 0x2, 0x4, 0x20, 0x40, 0x80, 0x100
 PTE_NX = 1 << 63
+CLEAN = 0xFFFFFFFFFFFFFFFF  # in cpu.clean_entry: no entry lacks its D bit
 ADDRESS = PHYSICAL_MASK & ~0xFFF  # bits 51:12 that hold an address
 BEYOND = 0x000FFFFFFFFFFFFF & ~PHYSICAL_MASK  # bits 51:MAXPHYADDR, reserved
 PAE_BEYOND = 0x7FFFFFFFFFFFFFFF & ~PHYSICAL_MASK  # PAE paging also reserves 62:52
@@ -128,7 +130,9 @@ def walk64(cpu, linear, write, user, fetch, implicit):
         set_bits64(cpu, at1, U64(PTE_A))
     if at2 != ~U64(0):
         set_bits64(cpu, at2, U64(PTE_A))
-    set_bits64(cpu, at, U64(PTE_A | PTE_D) if write else U64(PTE_A))
+    set_bits64(cpu, at, U64(PTE_A))
+    if write and (entry & PTE_D) == 0:
+        cpu.clean_entry = at
     inside = (U64(1) << shift) - 1
     return True, (entry & ADDRESS & ~inside) | (linear & inside)
 
@@ -147,6 +151,12 @@ def set_bits32(cpu, at, bits):
         phys_write32(cpu, at, entry | bits)
 
 
+def set_dirty(cpu, at):
+    """Set the D bit of a leaf entry that cpu.clean_entry named; bit 6 of either format."""
+    if at != U64(CLEAN):
+        set_bits32(cpu, at, U32(PTE_D))
+
+
 def walk32(cpu, linear, write, user, fetch, implicit):
     """32-bit paging with 4-KiB and 4-MiB pages (PSE-36): (ok, physical)."""
     error = error_code(cpu, write, user, fetch)
@@ -155,7 +165,6 @@ def walk32(cpu, linear, write, user, fetch, implicit):
     if (pde & PTE_P) == 0:
         page_fault(cpu, linear, error)
         return False, linear
-    touched = U32(PTE_A | PTE_D) if write else U32(PTE_A)
     if (pde & PTE_PS) != 0 and (cpu.cr4 & CR4_PSE) != 0:
         physical = U64(pde & 0xFFC00000) | (U64((pde >> 13) & 0xFF) << 32)
         if (pde & 0x200000) != 0 or (physical & ~U64(PHYSICAL_MASK)) != 0:
@@ -164,7 +173,9 @@ def walk32(cpu, linear, write, user, fetch, implicit):
         if not permitted(cpu, U64(pde), False, write, user, fetch, implicit):
             page_fault(cpu, linear, error | PF_P)
             return False, linear
-        set_bits32(cpu, at, touched)
+        set_bits32(cpu, at, U32(PTE_A))
+        if write and (pde & PTE_D) == 0:
+            cpu.clean_entry = at
         return True, physical | (linear & 0x3FFFFF)
     at1 = U64(pde & 0xFFFFF000) + (((linear >> 12) & 1023) << 2)
     pte = phys_read32(cpu, at1)
@@ -175,17 +186,20 @@ def walk32(cpu, linear, write, user, fetch, implicit):
         page_fault(cpu, linear, error | PF_P)
         return False, linear
     set_bits32(cpu, at, U32(PTE_A))
-    set_bits32(cpu, at1, touched)
+    set_bits32(cpu, at1, U32(PTE_A))
+    if write and (pte & PTE_D) == 0:
+        cpu.clean_entry = at1
     return True, U64(pte & 0xFFFFF000) | (linear & 0xFFF)
 
 
 @outlined
 def translate(cpu, linear, write, user, fetch, implicit):
-    """(ok, physical) of a linear address; A and D bits are set, or the #PF is left.
+    """(ok, physical) of a linear address; A bits are set and cpu.clean_entry is left (CLEAN: no D bit is to be set), or the #PF is.
 
     write, user, fetch, implicit are booleans: user is false for supervisor-mode accesses; implicit ones (to GDT, IDT,
     LDT, TSS and inner stacks) are supervisor-mode and do not honour RFLAGS.AC against SMAP (SDM vol. 3, 4.6.1).
     """
+    cpu.clean_entry = U64(CLEAN)
     if (cpu.cr0 & CR0_PG) == 0:
         return True, linear
     if (cpu.cr4 & CR4_PAE) != 0:

@@ -72,9 +72,9 @@ def phys_read64(cpu, pa):
 
 
 def phys_write32(cpu, pa, value):
-    """Write an entry that phys_read32 read (A and D bits); outside RAM nothing happens."""
+    """Write an entry that phys_read32 read (A and D bits); in ROM and outside RAM nothing happens."""
     at = backing(cpu, pa & cpu.a20_mask)
-    if at < cpu.ram_size:
+    if at < cpu.ram_size and (words8(cpu.page_flags)[at >> 12] & PAGE_ROM) == 0:
         words32(cpu.ram + at)[0] = value
         mark_dirty(cpu, at)
         written(cpu, at)
@@ -82,9 +82,9 @@ def phys_write32(cpu, pa, value):
 
 
 def phys_write64(cpu, pa, value):
-    """Write an entry that phys_read64 read (A and D bits); outside RAM nothing happens."""
+    """Write an entry that phys_read64 read (A and D bits); in ROM and outside RAM nothing happens."""
     at = backing(cpu, pa & cpu.a20_mask)
-    if at < cpu.ram_size:
+    if at < cpu.ram_size and (words8(cpu.page_flags)[at >> 12] & PAGE_ROM) == 0:
         words64(cpu.ram + at)[0] = value
         mark_dirty(cpu, at)
         written(cpu, at)

@@ -9,6 +9,7 @@ SIGNATURE = 0x000506E3  # what EDX holds after reset: CPUID.1:EAX
 APIC_DEFAULT = 0xFEE00000
 BSP, APIC_ENABLED = 0x100, 0x800
 ACTIVE, HALTED, SHUTDOWN, WAIT_FOR_SIPI = 0, 1, 2, 3
+INIT_SIGNAL, SIPI_SIGNAL = 0x200, 0x100  # in cpu.startup; the vector of the SIPI in bits 7:0
 
 
 def reset_segments(cpu):

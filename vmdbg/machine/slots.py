@@ -1,19 +1,19 @@
 """Slots: memory accesses that need care, handled one instruction at a time (contract.md section 2).
 
-An access that crosses a page, touches a device, translated code, a page table or a watched page does not go to RAM
-directly.  The driver runs that one instruction with cpu.slow = 1; `slot` hands out a copy of the bytes (device reads
-are executed once and latched by their ordinal), and `commit` writes changed copies back, in order, when the
-instruction is done.
+An access that crosses a page, touches a device, translated code, a page table or a watched page, or is the first write
+to a page whose D bit is clear, does not go to RAM directly.  The driver runs that one instruction with cpu.slow = 1;
+`slot` hands out a copy of the bytes (device reads are executed once and latched by their ordinal), and `commit` sets D
+bits and writes changed copies back, in order, when the instruction is done.
 
     slot k: slot_linear[k] slot_size[k] slot_write[k], its bytes at slot_bytes + 32 k,
-            slot_physical[2k]: of its first byte, [2k + 1]: of its first byte on the second page
+            slot_physical[2k]: of its first byte, [2k + 1]: of its first byte on the second page; slot_clean: their D bits
 """
 
 from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U64, outlined
 from vmdbg.machine.code_pages import drop_code
 from vmdbg.machine.faults import fault
-from vmdbg.machine.paging import translate
+from vmdbg.machine.paging import CLEAN, set_dirty, translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE, backing, mark_dirty
 from vmdbg.machine.state import CR0_PG, EFER_LMA, EXIT, GP, NEXT, SLOW, X_MMIO_READ, X_MMIO_WRITE, Cpu, Shared
 from vmdbg.machine.watch import note
@@ -35,8 +35,9 @@ def is_device(cpu, pa):
 
 
 def physical_of(cpu, linear, write, user, implicit):
-    """(ok, physical address) of one byte, A20 applied; if not ok a page fault is left."""
+    """(ok, physical address) of one byte, A20 applied, cpu.clean_entry as translate leaves it; if not ok a page fault is left."""
     if (cpu.cr0 & CR0_PG) == 0:
+        cpu.clean_entry = U64(CLEAN)
         return True, linear & 0xFFFFFFFF & cpu.a20_mask
     ok, pa = translate(cpu, linear, write, user, False, implicit)
     return ok, pa & cpu.a20_mask
@@ -120,8 +121,8 @@ def slot(cpu, linear, size, write, read, user, implicit):
     ok, pa = physical_of(cpu, linear, write, user, implicit)
     if not ok:
         return U64(0)
-    cpu.slot_physical[k << 1] = pa
-    second = pa
+    cpu.slot_physical[k << 1], cpu.slot_clean[k << 1] = pa, cpu.clean_entry
+    second, cpu.clean_entry = pa, U64(CLEAN)
     if first < size:
         following = linear + first
         if cpu.bits != 64 and not (implicit and (cpu.efer & EFER_LMA) != 0):
@@ -132,8 +133,9 @@ def slot(cpu, linear, size, write, read, user, implicit):
     if cpu.write_epoch != Shared(cpu.shared).write_epoch:
         cpu.vector = U64(SLOW)
         return U64(0)
-    cpu.slot_physical[(k << 1) + 1] = second
+    cpu.slot_physical[(k << 1) + 1], cpu.slot_clean[(k << 1) + 1] = second, cpu.clean_entry
     at = cpu.address + SLOT_BYTES + k * SLOT_SIZE
+    words64(at)[0], words64(at)[1], words64(at)[2], words64(at)[3] = U64(0), U64(0), U64(0), U64(0)
     if read or not is_device(cpu, pa):
         if not fill(cpu, at, pa, first):
             return U64(0)
@@ -212,9 +214,21 @@ def note_part(cpu, k, linear, pa, size):
         note(cpu, linear, backing(cpu, pa), size, True)
 
 
+def set_dirty_bits(cpu):
+    """Set the D bits of the pages that are about to be written."""
+    k = U64(0)
+    while k < cpu.slots:
+        if cpu.slot_write[k] != 0:
+            set_dirty(cpu, cpu.slot_clean[k << 1])
+            set_dirty(cpu, cpu.slot_clean[(k << 1) + 1])
+        k = k + 1
+
+
 @outlined
 def commit(cpu):
-    """Write the slots back, in order.  NEXT when all is done; EXIT: Python writes cpu.value to the device at cpu.port and comes again."""
+    """Set D bits, write the slots back.  NEXT: all is done; EXIT: Python writes cpu.value to the device at cpu.port and comes again."""
+    if cpu.committed == 0 and cpu.committed_bytes == 0:
+        set_dirty_bits(cpu)
     while cpu.committed < cpu.slots:
         k = cpu.committed
         size = cpu.slot_size[k]

@@ -155,6 +155,7 @@ class Cpu(Struct):
     turn: U64  # 1: this vCPU is the one that runs
     turn_steps: U64  # steps of its turn so far
     yields: U64  # 1: PAUSE ends its turn
+    startup: U64  # what waits to be delivered, in this order: 0x200 INIT, 0x100 | vector SIPI
     intr: U64  # priority of what the INTR line announces: 0 nothing, 1-15 for CR8 to hold back, 16
     nmi: U64  # 1: an NMI is pending
     inject: U64  # 0x100 | vector: an acknowledged external interrupt to deliver next
@@ -177,6 +178,7 @@ class Cpu(Struct):
     resume: U64  # 1: neither a breakpoint at rip nor an intercepted vector stops the first step of a run
     sharing: U64  # 1: there are other vCPUs, so that PAUSE ends the turn
     let_pass: U64  # 1: the next software interrupt is not intercepted
+    stopped: U64  # the vector of the last exception that a run stopped before; 0 once a step was made
     tlb: U64  # address of the TLB bank of the current privilege: 512 TlbEntry
     tlb_none: U64  # address of a bank that is never filled: every access is looked at (alignment checks, data breakpoints)
     data_hits: U64  # data breakpoints the instruction in flight has touched, as bits of DR6
@@ -195,7 +197,9 @@ class Cpu(Struct):
     slot_size: (U64, 96)
     slot_write: (U64, 96)
     slot_physical: (U64, 192)  # of its first byte, and of the first byte on its second page
+    slot_clean: (U64, 192)  # of the leaf entries that these were translated by, if their D bits are still to be set; else all ones
     slot_bytes: (U64, 384)  # 32 bytes a slot
+    clean_entry: U64  # of the last translation for writing: the leaf entry whose D bit is still to be set, else all ones
     slot_latch: U64  # device reads consumed by the slots so far
     value_after: U64  # status of the instruction whose slots are being written back
     committed: U64  # slots written back so far

@@ -35,7 +35,8 @@ from vmdbg.machine.descriptor import (
 from vmdbg.machine.faults import fault
 from vmdbg.machine.flags import get_rflags, set_rflags
 from vmdbg.machine.frame import put_sp, stack_mask
-from vmdbg.machine.paging import load_pdptes
+from vmdbg.machine.paging import load_pdptes, set_dirty
+from vmdbg.machine.physical import backing
 from vmdbg.machine.segmentation import LOW32
 from vmdbg.machine.slots import is_device, physical_of, store_bytes
 from vmdbg.machine.state import (
@@ -68,7 +69,7 @@ def system_byte(cpu, linear):
     ok, pa = physical_of(cpu, linear & LOW32, False, False, True)
     if not ok or is_device(cpu, pa):
         return ok, U64(0xFF)
-    return True, U64(words8(cpu.ram + pa)[0])
+    return True, U64(words8(cpu.ram + backing(cpu, pa))[0])
 
 
 @outlined
@@ -93,6 +94,7 @@ def system_put(cpu, linear, size, value):
         ok, pa = physical_of(cpu, (linear + n) & LOW32, True, False, True)
         if not ok:
             return False
+        set_dirty(cpu, cpu.clean_entry)
         if not is_device(cpu, pa):
             at = cpu.address + BYTE
             words8(at)[0] = U8(value >> (n << 3))
@@ -361,6 +363,8 @@ def push_error(cpu, wide, error):
     n = U64(0)
     while n < size:
         ok, pa = physical_of(cpu, (linear + n) & LOW32, True, cpu.cpl == 3, False)
+        if ok:
+            set_dirty(cpu, cpu.clean_entry)
         if ok and not is_device(cpu, pa):
             at = cpu.address + BYTE
             words8(at)[0] = U8(error >> (n << 3))

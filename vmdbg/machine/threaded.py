@@ -354,7 +354,7 @@ def alone(cpu, u):
         if (held & DB_SINGLE_STEP) == 0:
             cpu.pending_db = cpu.pending_db & ~U64(DB_SINGLE_STEP)
         return status
-    if status == REPEAT:
+    if status == REPEAT or (status == EXIT and cpu.value_after == REPEAT):
         cpu.eflags = cpu.eflags | (flags & F_RF)
     cpu.pending_db = cpu.pending_db | cpu.data_hits
     return status
@@ -386,6 +386,8 @@ def run(cpu):
             refresh(cpu)
             if cpu.value_after == HALT:
                 return U64(HALT)
+            first = False
+            cpu.let_pass, cpu.stopped = U64(0), U64(0)
         if cpu.watching != 0 and not in_flight(cpu):
             if cpu.watch_hit != 0:
                 return U64(WATCHED)
@@ -435,7 +437,8 @@ def run(cpu):
                     return U64(INTERCEPT)
                 cpu.let_pass = U64(1)
                 continue
-            if intercepted(cpu) and not fresh:
+            if intercepted(cpu) and not (fresh and (cpu.let_pass == 0 or cpu.stopped == cpu.vector)):
+                cpu.stopped = cpu.vector
                 return U64(INTERCEPT)
             status = raise_fault(cpu)
             if status != CHECK:
@@ -448,7 +451,7 @@ def run(cpu):
         elif status == HALT or status == EXIT or status == ASSIST:
             return status
         first = False
-        cpu.let_pass = U64(0)
+        cpu.let_pass, cpu.stopped = U64(0), U64(0)
 
 
 def go(cpu, budget, resume):

@@ -1,7 +1,6 @@
 """What reaches vCPUs by wire: INTR, NMI, INIT, start-up, reset, A20 (SDM vol. 3, 9.1 and 9.4)."""
 
-from isa.lang.word import U64
-from vmdbg.machine import reset
+from vmdbg.machine.start_up import send_init, send_sipi
 
 A20 = 1 << 20
 ALL = (1 << 64) - 1
@@ -44,18 +43,12 @@ class Core:
         self.cpu.nmi = 1
 
     def init(self) -> None:
-        reset.init(self.cpu)
-        forget(self.machine, self.cpu)
+        self.machine.devices_changed()
+        send_init(self.machine.cells[self.n])
 
     def start_up(self, vector: int) -> None:
-        reset.sipi(self.cpu, U64(vector))
-
-
-def forget(machine, cpu) -> None:
-    """After INIT or reset: no event is under way, and no translation is true."""
-    cpu.nmi = cpu.inject = cpu.yields = 0
-    cpu.mmio_count = cpu.latched = 0
-    machine.shared.flush_epoch = int(machine.shared.flush_epoch) + 1
+        self.machine.devices_changed()
+        send_sipi(self.machine.cells[self.n], vector)
 
 
 def set_a20(machine, on: bool) -> None:

@@ -9,7 +9,7 @@ from isa.lang.word import U8, U16, U64, U128, like, mul_overflows, negative, sx,
 from vmdbg.machine.division import divide
 from vmdbg.machine.faults import fault, fault_gp0
 from vmdbg.machine.flags import carry, flags_add, flags_compare, flags_sub, set_flags, set_zero
-from vmdbg.machine.memory import WRITE, access
+from vmdbg.machine.memory import access_rw
 from vmdbg.machine.state import DE, FAULT, FS, NEXT, RAX, RBX, RCX, RDX
 from vmdbg.machine.widths import set_register, sign_extend, write_register
 
@@ -107,7 +107,7 @@ def cmpxchg(cpu, u, dst, src):
 
 def cmpxchg8b(cpu, u, ea):
     """Only ZF is written."""
-    host = access(cpu, u.seg, ea.value, U64(8), WRITE)
+    host = access_rw(cpu, u.seg, ea.value, U64(8))
     if host == 0:
         return FAULT
     memory = words64(host)
@@ -130,7 +130,7 @@ def cmpxchg16b(cpu, u, ea):
         linear = cpu.seg_base[u.seg] + linear
     if (linear & 15) != 0:
         return fault_gp0(cpu)
-    host = access(cpu, u.seg, ea.value, U64(16), WRITE)
+    host = access_rw(cpu, u.seg, ea.value, U64(16))
     if host == 0:
         return FAULT
     memory = words64(host)

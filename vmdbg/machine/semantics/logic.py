@@ -6,7 +6,7 @@ flags besides ZF, which are undefined, are those of the result.
 
 from isa.lang.word import U8, U64, leading_zeros, like, sx, trailing_zeros
 from vmdbg.machine.flags import carry, condition, flags_logic, set_carry, set_zero
-from vmdbg.machine.memory import READ, WRITE, access
+from vmdbg.machine.memory import READ, WRITE, access, access_rw
 from vmdbg.machine.state import FAULT, NEXT, RAX
 from vmdbg.machine.widths import bit_base, read_memory, set_register, truncate, write_memory
 
@@ -87,7 +87,10 @@ def string_host(cpu, u, ea, src, write):
     offset = src.value
     bytes_on, n = bit_base(sx(offset), offset.bits)
     at = truncate(ea.value + bytes_on, u.asize)
-    return access(cpu, u.seg, at, U64(offset.bits >> 3), write), n
+    size = U64(offset.bits >> 3)
+    if write:
+        return access_rw(cpu, u.seg, at, size), n
+    return access(cpu, u.seg, at, size, READ), n
 
 
 def bt_memory(cpu, u, ea, src):

@@ -7,7 +7,7 @@ non-temporal moves of one width are all `move_vector`: the row's `align` tells w
 from isa.lang.struct import words8
 from isa.lang.word import U8, U64, U128, like
 from vmdbg.machine.faults import fault_gp0
-from vmdbg.machine.memory import WRITE, access
+from vmdbg.machine.memory import access_rw
 from vmdbg.machine.semantics.lanes import at_lane, lane, lane_interleave, with_lane
 from vmdbg.machine.state import FAULT, NEXT, RDI
 
@@ -113,7 +113,7 @@ def masked_store(cpu, u, src, mask):
     """
     a, m = src.value, mask.value
     size, i = U64(a.bits // 8), U64(0)
-    host = access(cpu, U64(u.seg), cpu.gpr[RDI] & (~U64(0) >> (64 - U64(u.asize))), size, WRITE)
+    host = access_rw(cpu, U64(u.seg), cpu.gpr[RDI] & (~U64(0) >> (64 - U64(u.asize))), size)
     if host == 0:
         return FAULT
     to = words8(host)

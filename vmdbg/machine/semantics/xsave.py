@@ -14,6 +14,7 @@ from vmdbg.machine.memory import locate, locate_rw
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.semantics.x87_control import set_control
 from vmdbg.machine.semantics.x87_state import ALL_EMPTY, initialize, physical, sign_exponent, significand
+from vmdbg.machine.slots import unwritten
 from vmdbg.machine.state import (
     CR0_EM,
     CR0_TS,
@@ -61,9 +62,11 @@ def xmm_count(cpu):
 
 
 def reachable(cpu, base, last, write):
-    """Whether the area's first 24 bytes and the 32 bytes at offset `last` can be reached."""
+    """Whether the area's first 24 bytes and the 32 bytes at offset `last`, which are only looked at, can be reached."""
+    used = cpu.slots
     if piece(cpu, base, last, U64(32), write) == 0:
         return False
+    unwritten(cpu, used)
     return piece(cpu, base, U64(0), U64(24), write) != 0
 
 
