@@ -265,9 +265,9 @@ class Machine(Stopping):
 
     def idle_until(self, clock: int) -> None:
         """While all vCPUs wait, time passes up to `clock`; what is due by then has fired."""
-        while all(c.activity.value for c in self._cells):
+        while all(c.activity.value for c in self.cells):
             due = self._wake_and_fire()
-            if self.clock >= clock or not all(c.activity.value for c in self._cells):
+            if self.clock >= clock or not all(c.activity.value for c in self.cells):
                 return
             self.skip_to(clock if due is None else min(due, clock))
 
