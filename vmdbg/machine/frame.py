@@ -7,6 +7,7 @@ Nothing is written before everything has been checked (contract.md section 2).
 
 from isa.lang.struct import words16, words32, words64
 from isa.lang.word import U16, U32, U64, outlined
+from vmdbg.machine.descriptor import long_mode
 from vmdbg.machine.faults import fault
 from vmdbg.machine.memory import access_linear, access_system
 from vmdbg.machine.segmentation import LOW32, canonical, inside_limit
@@ -66,11 +67,21 @@ def frame_locate(cpu, base, limit, attr, sp, mask, size, inner, error):
     return True, sp
 
 
+def far_mask(cpu, d):
+    """What a far call to the code segment d cuts the stack pointer to: it pushes as its target will (observed on Zen; Bochs's way)."""
+    if not long_mode(cpu):
+        return stack_mask(cpu)
+    return ~U64(0) if ((d >> 53) & 1) != 0 else attr_mask(cpu.seg_attr[SS])
+
+
+def frame_locate_on(cpu, mask, size):
+    """frame_locate on the current stack, with the stack pointer cut to mask."""
+    return frame_locate(cpu, cpu.seg_base[SS], cpu.seg_limit[SS], cpu.seg_attr[SS], cpu.gpr[RSP] & mask, mask, size, False, U64(0))
+
+
 def frame_locate_here(cpu, size):
     """frame_locate on the current stack."""
-    return frame_locate(
-        cpu, cpu.seg_base[SS], cpu.seg_limit[SS], cpu.seg_attr[SS], cpu.gpr[RSP] & stack_mask(cpu), stack_mask(cpu), size, False, U64(0)
-    )
+    return frame_locate_on(cpu, stack_mask(cpu), size)
 
 
 @outlined

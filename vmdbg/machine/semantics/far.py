@@ -36,7 +36,7 @@ from vmdbg.machine.descriptor import (
     touch,
 )
 from vmdbg.machine.faults import fault
-from vmdbg.machine.frame import attr_mask, frame_add, frame_begin, frame_locate, frame_locate_here, frame_write, put_sp, stack_mask
+from vmdbg.machine.frame import attr_mask, far_mask, frame_add, frame_begin, frame_locate, frame_locate_on, frame_write, put_sp, stack_mask
 from vmdbg.machine.gates import inner_stack
 from vmdbg.machine.memory import READ, access
 from vmdbg.machine.segmentation import LOW32, protected
@@ -173,7 +173,7 @@ def real_transfer(cpu, selector, offset, bits, after, how):
         frame_add(cpu, U64(cpu.seg_selector[CS]))
         frame_add(cpu, after)
         mask = stack_mask(cpu)
-        ok, sp = frame_locate_here(cpu, bits >> 3)
+        ok, sp = frame_locate_on(cpu, mask, bits >> 3)
         if not ok:
             return FAULT
         if offset > cpu.seg_limit[CS]:
@@ -195,13 +195,6 @@ def cut_offset(cpu, d, offset):
     return offset & LOW32
 
 
-def target_mask(cpu, d):
-    """What a far call to the code segment d cuts the stack pointer to: it pushes as its target will (observed on Zen; Bochs's way)."""
-    if not long_mode(cpu):
-        return stack_mask(cpu)
-    return ~U64(0) if ((d >> 53) & 1) != 0 else attr_mask(cpu.seg_attr[SS])
-
-
 def code_transfer(cpu, selector, d, linear, offset, bits, after, how):
     """To a code segment, without a gate: CPL stays."""
     cpl = U64(cpu.cpl)
@@ -212,9 +205,8 @@ def code_transfer(cpu, selector, d, linear, offset, bits, after, how):
         frame_begin(cpu)
         frame_add(cpu, U64(cpu.seg_selector[CS]))
         frame_add(cpu, after)
-        mask = target_mask(cpu, d)
-        sp = cpu.gpr[RSP] & mask
-        ok, sp = frame_locate(cpu, cpu.seg_base[SS], cpu.seg_limit[SS], cpu.seg_attr[SS], sp, mask, bits >> 3, False, U64(0))
+        mask = far_mask(cpu, d)
+        ok, sp = frame_locate_on(cpu, mask, bits >> 3)
         if not ok or not code_target(cpu, d, target):
             return FAULT
         ok, host = touch(cpu, d, linear)
@@ -273,7 +265,7 @@ def gate_transfer(cpu, gate_selector, gate, after, how):
         frame_add(cpu, U64(cpu.seg_selector[CS]))
         frame_add(cpu, after)
         mask = stack_mask(cpu)
-        ok, sp = frame_locate_here(cpu, size)
+        ok, sp = frame_locate_on(cpu, mask, size)
         if not ok or not code_target(cpu, d, offset):
             return FAULT
         ok, host = touch(cpu, d, linear)
