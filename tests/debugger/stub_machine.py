@@ -6,6 +6,7 @@ step that changes nothing else.  OUT imm8, AL.  CALL, RET, JMP rel8.  UD2: tripl
 
 import ctypes
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class StubMachine:
         self.memory_size, self.clock = memory, 0
         self.position = 0
         self.power_on = False
+        self.shared = SimpleNamespace(port_buffers=[0] * 16, flush_epoch=0)
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()
         self._pending: int | None = None  # a vector that was reported and is to be delivered
@@ -85,7 +87,7 @@ class StubMachine:
             return Stop("break")
         for n in range(min(budget, 2000)):
             if (n or not resume) and linear_rip(self.cpus[0]) in self.breakpoints:
-                return Stop("break")
+                return Stop("break", address=linear_rip(self.cpus[0]))
             stop = self._one()
             if stop is not None:
                 return stop

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from time import perf_counter
 
 from isa.instruction import Instruction
+from vmdbg.debugger.armed import BEFORE
 from vmdbg.debugger.history import History, HistoryError
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.machine.state import RSP
@@ -120,7 +121,7 @@ def walk(session, history: History, last: int, until, traps, wanted) -> Stop | N
         check(session)
         found = history.run(min(last - session.position, STRETCH), resume)
         stop = session.classify(found, until, traps)
-        resume = found.reason != "budget"
+        resume = found.reason in BEFORE
         if stop is None:
             continue
         if stop.position >= last or stop.ended:
@@ -143,7 +144,7 @@ def walk(session, history: History, last: int, until, traps, wanted) -> Stop | N
         resume = True  # off the stop that it was taken at
     while True:
         found = history.run(hit.position + 1 - session.position, resume)
-        resume = found.reason != "budget"
+        resume = found.reason in BEFORE
         if session.position == hit.position and found.reason != "budget":
             stop = session.classify(found, until, traps)
             if stop is not None and stop.reasons == hit.reasons:

@@ -3,51 +3,44 @@
 from dataclasses import dataclass, field
 
 from vmdbg.debugger.expressions import Expression
-from vmdbg.debugger.traps import TRAPS
-from vmdbg.debugger.traps import name as trap_name
+from vmdbg.debugger.triggers import Address, PhysicalAddress, Trap, Trigger, Wants, wants_of
 
 
 @dataclass
 class Breakpoint:
-    """Stops before the instruction at `address` (linear), or before a vector of `vectors` is delivered.
+    """Stops where its trigger says and its condition holds.
 
-    It counts a hit whenever its condition holds, and stops from hit number `count` on.
+    It counts a hit whenever the condition holds, and stops from hit number `count` on; with `trace` it never stops,
+    but is written down.
     """
 
     number: int
-    address: int | None = None
-    vectors: range | None = None
+    trigger: Trigger
     condition: Expression | None = None
     once: bool = False
     count: int = 1
     hits: int = 0
-    name: str = ""  # of the address, as the user wrote it
+    trace: bool = False
 
-    def matches(self, address: int | None, vector: int | None) -> bool:
-        if self.vectors is not None:
-            return vector is not None and vector in self.vectors
-        return vector is None and self.address == address
+    @property
+    def address(self) -> int | None:
+        """The linear address it stands at, if it stands at one."""
+        return self.trigger.address if isinstance(self.trigger, Address) else None
 
     def describe(self) -> str:
         """One line, as `info break` shows it: '2  trap 14 #PF  if cr2 < 0x1000  hit 3 times'."""
-        parts = [f"{self.number:<3}", self.place()]
+        parts = [f"{self.number:<3}", self.trigger.place()]
         if self.condition is not None:
             parts.append(f"if {self.condition.text}")
         if self.once:
             parts.append("once")
+        if self.trace:
+            parts.append("trace")
         if self.count > 1:
             parts.append(f"count {self.count}")
         if self.hits:
             parts.append(f"hit {self.hits} time{'s' if self.hits > 1 else ''}")
         return "  ".join(parts)
-
-    def place(self) -> str:
-        if self.vectors is None:
-            return f"{self.address:#x} {self.name}".rstrip()
-        first, last = self.vectors[0], self.vectors[-1]
-        if first != last:
-            return f"traps {first:#x}-{last:#x}"
-        return f"trap {first} {trap_name(first)}" if first in TRAPS else f"trap {first:#x}"
 
 
 @dataclass
@@ -57,9 +50,9 @@ class Breakpoints:
     table: dict[int, Breakpoint] = field(default_factory=dict)
     last: int = 0
 
-    def add(self, **facts) -> Breakpoint:
+    def add(self, trigger: Trigger, **facts) -> Breakpoint:
         self.last += 1
-        self.table[self.last] = Breakpoint(self.last, **facts)
+        self.table[self.last] = Breakpoint(self.last, trigger, **facts)
         return self.table[self.last]
 
     def __iter__(self):
@@ -75,7 +68,15 @@ class Breakpoints:
         return [b for b in self if b.address == address]
 
     def addresses(self) -> set[int]:
-        return {b.address for b in self if b.address is not None}
+        return {b.trigger.address for b in self if isinstance(b.trigger, Address)}
+
+    def physical(self) -> bool:
+        """Whether any stands at a physical address."""
+        return any(isinstance(b.trigger, PhysicalAddress) for b in self)
 
     def vectors(self) -> set[int]:
-        return {v for b in self if b.vectors is not None for v in b.vectors}
+        return {v for b in self if isinstance(b.trigger, Trap) for v in b.trigger.vectors}
+
+    def wants(self) -> Wants:
+        """What the machine is to be armed with."""
+        return wants_of(b.trigger for b in self)

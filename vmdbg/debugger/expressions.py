@@ -62,7 +62,13 @@ OPERATORS = {
 STACK = {"rsp", "esp", "sp", "rbp", "ebp", "bp"}
 POINTERS = {"rip", "eip", "ip"}
 PAGE_FAULT = 14
-FACTS = {"vector": "of the trap", "error_code": "of the trap", "address": "that faulted", "position": "the count of steps"}
+FACTS = {
+    "vector": "of the trap",
+    "error_code": "of the trap",
+    "address": "that faulted, or was accessed",
+    "position": "the count of steps",
+    "cpu": "the number of the vCPU",
+} | dict.fromkeys(("port", "width", "value", "msr", "cr", "size", "write"), "of the access")
 
 
 class ExpressionError(Exception):
@@ -182,6 +188,8 @@ def _name(name: str, c: Context) -> int:
         if fact is None:
             raise ExpressionError(f"'{name}' has no value at this stop")
         return fact
+    if value is None and name in FACTS:
+        raise ExpressionError(f"'{name}' has no value at this stop")
     if value is None:
         raise ExpressionError(f"'{name}' is no register, no symbol and no fact of this stop ({', '.join(FACTS)})")
     return value

@@ -2,23 +2,26 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from vmdbg.debugger import backwards
+from vmdbg.debugger.armed import BEFORE, Armed, stop_of
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
-from vmdbg.debugger.expressions import Context, ExpressionError
+from vmdbg.debugger.expressions import Context
 from vmdbg.debugger.history import BOUND, History
 from vmdbg.debugger.listing import Listing, call_like
 from vmdbg.debugger.registers import linear_rip
 from vmdbg.debugger.slide import settled
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
-from vmdbg.debugger.traps import describe
+from vmdbg.debugger.triggers import Address, Event, Trap, Trigger
 from vmdbg.machine.state import F_IF, RSP
 
 SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
 FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
 ALL_VECTORS = range(256)
+TRACED = 100_000  # lines of tracing breakpoints that are kept
 
 
 class Session:
@@ -43,8 +46,8 @@ class Session:
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
-        self._armed_addresses: frozenset[int] = frozenset()
-        self._armed_vectors: frozenset[int] = frozenset()
+        self.armed = Armed(self.machine)
+        self.traced: deque[tuple[int, int, str]] = deque(maxlen=TRACED)  # (position, breakpoint, words) of those that only trace
 
     @property
     def cpu(self):
@@ -77,7 +80,7 @@ class Session:
     def context(self, stop: Stop | None = None) -> Context:
         """Where expressions are evaluated: this machine, now."""
         s = stop or self.stop
-        facts = dict(vector=s.vector, error_code=s.error_code, address=s.address, position=self.position)
+        facts = dict(s.facts, vector=s.vector, error_code=s.error_code, address=s.address, position=self.position, cpu=self.cpu_index)
         return Context(self.cpu, self.read, self.symbols, facts)
 
     def interrupt(self) -> None:
@@ -122,7 +125,7 @@ class Session:
         """Run slice by slice until something stops it, or nothing is left to do: then `done` is why."""
         history = self.history
         self._interrupted.clear()
-        self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
+        self.arm(until, traps)
         resume = self._resumes()
         while True:
             budget = self._slice if left is None else min(self._slice, left())
@@ -143,8 +146,8 @@ class Session:
                 if self.idle is not None and not self._interrupted.is_set():
                     self.idle(found.due)
             else:
-                resume = found.reason != "budget"
-                if not resume and budget == self._slice:
+                resume = found.reason in BEFORE
+                if found.reason == "budget" and budget == self._slice:
                     self._adapt(time.perf_counter() - began)
             if left is not None and left() <= 0:
                 continue
@@ -201,7 +204,7 @@ class Session:
     def begin_journey(self, until: frozenset[int] = frozenset(), traps: frozenset[int] = frozenset()) -> None:
         """Before the machine is taken to another position: what is to stop it is armed."""
         self._interrupted.clear()
-        self._arm(self.breakpoints.addresses() | until, self.breakpoints.vectors() | traps)
+        self.arm(until, traps)
 
     def arrived(self, stop: Stop) -> Stop:
         """After a journey."""
@@ -210,18 +213,18 @@ class Session:
 
     # ---- What a stop of the machine means -------------------------------------------------------------------------
 
+    def arm(self, until: frozenset[int], traps: frozenset[int]) -> None:
+        """Tell the machine what is to stop it: the breakpoints, and these addresses and vectors."""
+        wants = self.breakpoints.wants()
+        wants.addresses |= until
+        wants.vectors |= traps
+        self.armed.arm(wants)
+
     def _resumes(self) -> bool:
         """Whether the next step is off a breakpoint that we stand on, or into a trap that was reported."""
-        return self.rip in self._armed_addresses or (self.stop.has("trap") and self.stop.position == self.position)
-
-    def _arm(self, addresses: set[int] | frozenset[int], vectors: set[int] | frozenset[int]) -> None:
-        """Tell the machine, if it is not what it knows: new breakpoints cost it its translated code."""
-        if addresses != self._armed_addresses:
-            self.machine.set_breakpoints(addresses)
-            self._armed_addresses = frozenset(addresses)
-        if vectors != self._armed_vectors:
-            self.machine.intercept(vectors)
-            self._armed_vectors = frozenset(vectors)
+        if self.stop.has("trap") and self.stop.position == self.position:
+            return True
+        return self.armed.before(Event(self, None, "break"))
 
     def _adapt(self, seconds: float) -> None:
         """Bring the slice nearer to SLICE_SECONDS, after one that was run to its end."""
@@ -241,17 +244,9 @@ class Session:
         kind = found.reason
         if kind in ("budget", "wait"):
             return None
-        self.cpu_index = found.cpu  # the one that stopped is the one that is looked at
-        if kind == "break":
-            return self._at_address(until)
-        facts = dict(vector=found.vector, error_code=found.error_code, address=found.address, exit_code=found.exit_code)
-        if kind == "trap":
-            stop = Stop(self.position, (), **facts)
-            text = f"trap {describe(found.vector, found.error_code, found.address)}"
-            reasons = self._hits(None, found.vector, stop, "trap", text)
-            if not reasons and found.vector in traps:
-                reasons = (Reason("trap", text),)
-            return Stop(self.position, reasons, **facts) if reasons else None
+        self.cpu_index = found.cpu
+        if kind in ("break", "trap", "watch", "mode"):
+            return stop_of(self, found, until, traps)
         if kind in ("halt", "idle"):  # what could still wake it decides
             kind = "idle" if any(int(cpu.eflags) & F_IF for cpu in self.machine.cpus) else "halt"
         if kind != "idle":  # the names of an end are those of now
@@ -263,46 +258,23 @@ class Session:
             "shutdown": f"triple fault at {place}",
             "exit": f"the guest left with status {found.exit_code}",
         }.get(kind, f"the machine cannot go on at {place}: {found.text}")
-        return Stop(self.position, (Reason(kind, text),), **facts)
+        return Stop(self.position, (Reason(kind, text),), address=found.address, exit_code=found.exit_code)
 
     def place(self) -> str:
         """Where the current CPU is: '0xffffffff81000123 start_kernel+0x23'."""
         return f"{self.rip:#x} {self.symbols.near(self.rip) or ''}".strip()
 
-    def _at_address(self, until: frozenset[int]) -> Stop | None:
-        rip = self.rip
-        near = self.symbols.near(rip)
-        place = f"at {rip:#x}" + (f" {near}" if near else "")
-        reasons = self._hits(rip, None, Stop(self.position, ()), "break", place)
-        if rip in until:
-            reasons = (Reason("step", place), *reasons)
-        return Stop(self.position, reasons) if reasons else None
-
-    def _hits(self, address, vector, stop: Stop, kind: str, text: str) -> tuple[Reason, ...]:
-        """The breakpoints that match and whose condition holds; a condition that cannot be evaluated stops, and says so."""
-        reasons = []
-        for b in self.breakpoints:
-            if not b.matches(address, vector):
-                continue
-            problem = ""
-            if b.condition is not None:
-                try:
-                    if not b.condition.value(self.context(stop)):
-                        continue
-                except ExpressionError as e:
-                    problem = f", whose condition fails: {e}"
-            b.hits += 1
-            if b.hits >= b.count:
-                reasons.append(Reason(kind, f"breakpoint {b.number} {text}{problem}", b.number))
-        return tuple(reasons)
-
     # ---- Breakpoints ------------------------------------------------------------------------------------------------
 
-    def break_at(self, address: int, **facts) -> Breakpoint:
-        return self.breakpoints.add(address=address, **facts)
+    def break_on(self, trigger: Trigger, **facts) -> Breakpoint:
+        """A breakpoint of any kind (triggers.py)."""
+        return self.breakpoints.add(trigger, **facts)
+
+    def break_at(self, address: int, name: str = "", **facts) -> Breakpoint:
+        return self.break_on(Address(address, name), **facts)
 
     def break_trap(self, vectors: range, **facts) -> Breakpoint:
-        return self.breakpoints.add(vectors=vectors, **facts)
+        return self.break_on(Trap(vectors), **facts)
 
     def toggle(self, address: int) -> Breakpoint | None:
         """Delete the breakpoints at an address, or set one if there is none; the new one."""

@@ -1,6 +1,7 @@
 """Why the machine stands still: a value with one or several reasons."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 # What `Reason.kind` can be
 KINDS = {
@@ -10,6 +11,8 @@ KINDS = {
     "trap": "before a trap is delivered",
     "goto": "a position of the past that was asked for",
     "beginning": "nothing before it is recorded",
+    "watch": "after an access to watched memory",
+    "mode": "after a change of ring or mode",
     "pause": "the user said so",
     "limit": "the instruction limit is reached",
     "idle": "halted, nothing due that could wake it",
@@ -38,6 +41,7 @@ class Stop:
     error_code: int | None = None
     address: int | None = None  # linear, of a page fault
     exit_code: int | None = None
+    facts: Mapping[str, int] = field(default_factory=dict, compare=False)  # port, width, value, msr, cr, size, write: where they apply
 
     def has(self, kind: str) -> bool:
         return any(r.kind == kind for r in self.reasons)

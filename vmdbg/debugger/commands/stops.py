@@ -3,11 +3,11 @@
 import re
 
 from vmdbg.debugger.commands.registry import CommandError, command
+from vmdbg.debugger.commands.stop_kinds import KINDS, SUMMARY, kind_words, memory
 from vmdbg.debugger.expressions import ExpressionError, parse
-from vmdbg.debugger.traps import BY_NAME
 
 TAIL = re.compile(
-    r"^(?P<place>.*?)(?P<options>(?:\s+(?:once|count\s+\S+))*)(?:\s+if\s+(?P<condition>.+?))?(?P<late>(?:\s+(?:once|count\s+\S+))*)$"
+    r"^(?P<place>.*?)(?P<options>(?:\s+(?:once|trace|count\s+\S+))*)(?:\s+if\s+(?P<condition>.+?))?(?P<late>(?:\s+(?:once|trace|count\s+\S+))*)$"
 )
 
 
@@ -15,21 +15,16 @@ def symbols(interpreter, text):
     return interpreter.session.symbols.starting(text)
 
 
-def trap_words(interpreter, text):
-    words = ["trap"] if " " not in text else [f"trap {name}" for name in sorted(BY_NAME)]
-    return [w for w in words if w.startswith(text)]
-
-
 def split(text: str) -> tuple[str, dict]:
-    """'PLACE [once] [count N] [if EXPRESSION]' as the place and the breakpoint's facts."""
+    """'PLACE [once] [trace] [count N] [if EXPRESSION]' as the place and the breakpoint's facts."""
     found = TAIL.match(" " + text.strip())
     assert found is not None  # it matches anything
     options = (found["options"] + " " + found["late"]).split()
     facts: dict = {}
     while options:
         word = options.pop(0)
-        if word == "once":
-            facts["once"] = True
+        if word in ("once", "trace"):
+            facts[word] = True
         else:
             number = options.pop(0)
             if not number.isdigit() or int(number) < 1:
@@ -48,32 +43,6 @@ def expression(text: str):
         return parse(text)
     except ExpressionError as e:
         raise CommandError(str(e)) from None
-
-
-def vector(word: str) -> int:
-    """14, 0x80, PF, #PF as a vector."""
-    name = word.lstrip("#").upper()
-    if name in BY_NAME:
-        return BY_NAME[name]
-    try:
-        value = int(word, 0)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= 255:
-        raise CommandError(f"'{word}' is no vector: expected 0 to 255, 0x80, or a name ({' '.join(BY_NAME)})")
-    return value
-
-
-def vectors(text: str) -> range:
-    """A vector or a range of them: 'PF', '0x20-0x2f'."""
-    first, dash, last = (part.strip() for part in text.partition("-"))
-    if not first or dash and not last:
-        raise CommandError("expected a vector, a name or a range: bp trap 14, bp trap PF, bp trap 0x20-0x2f")
-    low = vector(first)
-    high = vector(last) if dash else low
-    if high < low:
-        raise CommandError(f"an empty range of vectors: {text.strip()}")
-    return range(low, high + 1)
 
 
 def _address(interpreter, text: str, **more) -> list[str]:
@@ -107,18 +76,33 @@ def toggle(interpreter, text):
     return [f"breakpoint {new.describe()}" if new else f"no breakpoint at {address:#x} any more"]
 
 
-@command(
-    "bp",
-    "bp trap VECTORS [once] [count N] [if EXPRESSION]",
-    "stop before a trap is delivered: bp trap PF if address < 0x1000",
-    complete=trap_words,
-)
+@command("bp", "bp KIND ... [once] [trace] [count N] [if EXPRESSION]", "stop at what is no address: " + SUMMARY, complete=kind_words)
 def bp(interpreter, text):
     kind, _, rest = text.strip().partition(" ")
-    if kind != "trap":
-        raise CommandError(f"expected 'bp trap VECTORS', not 'bp {text.strip()}'".rstrip("' ") + "'; for an address: b ADDRESS")
+    if kind not in KINDS:
+        raise CommandError(f"expected 'bp {' | '.join(KINDS)}', not 'bp {text.strip()}'".rstrip("' ") + "'; for an address: b ADDRESS")
     place, facts = split(rest)
-    return [f"breakpoint {interpreter.session.break_trap(vectors(place), **facts).describe()}"]
+    return [f"breakpoint {interpreter.session.break_on(KINDS[kind].parse(interpreter, place), **facts).describe()}"]
+
+
+def _watch(interpreter, text: str, access: str) -> list[str]:
+    place, facts = split(text)
+    return [f"breakpoint {interpreter.session.break_on(memory(interpreter, place, access), **facts).describe()}"]
+
+
+@command("watch,w", "watch ADDRESS [LENGTH] [physical] [if EXPRESSION]", "stop after a write to memory", complete=symbols)
+def watch(interpreter, text):
+    return _watch(interpreter, text, "w")
+
+
+@command("rwatch", "rwatch ADDRESS [LENGTH] [physical] [if EXPRESSION]", "stop after a read of memory", complete=symbols)
+def rwatch(interpreter, text):
+    return _watch(interpreter, text, "r")
+
+
+@command("awatch", "awatch ADDRESS [LENGTH] [physical] [if EXPRESSION]", "stop after a read or a write of memory", complete=symbols)
+def awatch(interpreter, text):
+    return _watch(interpreter, text, "rw")
 
 
 def numbers(interpreter, text):

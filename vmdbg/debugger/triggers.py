@@ -1,0 +1,417 @@
+"""What a breakpoint waits for: each kind knows what to ask of the machine, and whether a stop of the machine is its own.
+
+    Trigger.want(wants) -> what the machine is armed with -> a stop -> Event -> Trigger.match(event) -> words, or None
+
+The machine stops more often than any one trigger asks for (an armed form is not yet the port that was meant); `match` decides.
+"""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import isa
+from vmdbg.debugger.registers import linear_rip
+from vmdbg.debugger.traps import TRAPS
+from vmdbg.debugger.traps import name as trap_name
+from vmdbg.machine.state import RAX, RCX, RDX
+from vmdbg.machine.watch import (
+    MODE_64,
+    MODE_CPL,
+    MODE_LONG,
+    MODE_PAGING,
+    MODE_PROTECTED,
+    MODE_V86,
+    WATCH_PHYSICAL,
+    WATCH_READ,
+    WATCH_WRITE,
+)
+
+LONGEST = 15  # bytes of an instruction
+ACCESS = {"r": WATCH_READ, "w": WATCH_WRITE, "rw": WATCH_READ | WATCH_WRITE}
+ORIGINS = {"hardware": ("interrupt", "nmi"), "software": ("software",), "exception": ("exception",)}
+MODES = {
+    "real": lambda m: not m & MODE_PROTECTED,
+    "protected": lambda m: bool(m & MODE_PROTECTED) and not m & MODE_LONG,
+    "v86": lambda m: bool(m & MODE_V86),
+    "long": lambda m: bool(m & MODE_LONG),
+    "64": lambda m: bool(m & MODE_64),
+    "compatibility": lambda m: bool(m & MODE_LONG) and not m & MODE_64,
+    "paging": lambda m: bool(m & MODE_PAGING),
+}
+
+
+@dataclass
+class Wants:
+    """What a machine is to stop at: the union of what several triggers ask for."""
+
+    addresses: set[int] = field(default_factory=set)  # linear
+    physical: set[int] = field(default_factory=set)
+    vectors: set[int] = field(default_factory=set)
+    forms: set[int] = field(default_factory=set)  # numbers in isa.forms.FORMS
+    watches: list[tuple[int, int, int]] = field(default_factory=list)  # first, last, WATCH_* bits
+    modes: bool = False
+
+
+class Event:
+    """A stop of the machine as triggers see it."""
+
+    def __init__(self, session, found, kind: str | None = None):
+        self.kind = kind or found.reason  # break, trap, watch, mode
+        self.found = found
+        self.cpu = session.cpu
+        self.rip = found.address if found is not None and found.reason == "break" and kind is None else linear_rip(self.cpu)
+        self._read, self._armed_forms = session.read, bool(session.armed.wants.forms)
+        self.physical: int | None = None
+        if self.kind == "break" and session.breakpoints.physical():
+            self.physical, _ = session.machine.walk(session.cpu_index, self.rip)
+
+    @functools.cached_property
+    def instruction(self):
+        """The instruction that is next, or None."""
+        code = self._read(self.rip, LONGEST)
+        n = LONGEST
+        while code is None and n > 1:
+            n -= 1
+            code = self._read(self.rip, n)
+        return None if code is None else isa.decode(code, bits=int(self.cpu.bits), ip=int(self.cpu.rip))
+
+    @functools.cached_property
+    def facts(self) -> dict[str, int]:
+        """What conditions may ask about: port, width, value, msr, cr of the next instruction; size of a watched access."""
+        if self.kind == "watch":
+            a = self.found.access
+            return dict(address=a.physical if a.linear is None else a.linear, size=a.size, write=int(a.write))
+        i = self.instruction if self.kind == "break" and self._armed_forms else None
+        if i is None:
+            return {}
+        return {**(port_access(i, self.cpu) or {}), **(msr_access(i, self.cpu) or {}), **(control_access(i, self.cpu) or {})}
+
+
+class Trigger(Protocol):
+    """Kinds are frozen dataclasses, so that equal ones are equal."""
+
+    def want(self, wants: Wants) -> None: ...
+
+    def match(self, event: Event) -> str | None:
+        """The words for a stop that is this trigger's; None if it is not."""
+
+    def place(self) -> str:
+        """As `info break` shows it."""
+
+
+# ---- where and when
+
+
+@dataclass(frozen=True)
+class Address:
+    """Before the instruction at a linear address."""
+
+    address: int
+    name: str = ""  # as the user wrote it
+
+    def want(self, wants: Wants) -> None:
+        wants.addresses.add(self.address)
+
+    def match(self, event: Event) -> str | None:
+        if event.kind != "break" or event.rip != self.address:
+            return None
+        return f"at {self.address:#x}" + (f" {self.name}" if self.name else "")
+
+    def place(self) -> str:
+        return f"{self.address:#x} {self.name}".rstrip()
+
+
+@dataclass(frozen=True)
+class PhysicalAddress:
+    """Before an instruction at a physical address, wherever it is mapped."""
+
+    address: int
+
+    def want(self, wants: Wants) -> None:
+        wants.physical.add(self.address)
+
+    def match(self, event: Event) -> str | None:
+        return self.place() if event.kind == "break" and event.physical == self.address else None
+
+    def place(self) -> str:
+        return f"at physical {self.address:#x}"
+
+
+@dataclass(frozen=True)
+class Trap:
+    """Before a vector of a range is delivered; `origin`: '' or a key of ORIGINS."""
+
+    vectors: range
+    origin: str = ""
+
+    def want(self, wants: Wants) -> None:
+        wants.vectors.update(self.vectors)
+
+    def match(self, event: Event) -> str | None:
+        if event.kind != "trap" or event.found.vector not in self.vectors:
+            return None
+        if self.origin and event.found.origin not in ORIGINS[self.origin]:
+            return None
+        return ""  # the session has the words for a trap
+
+    def place(self) -> str:
+        first, last = self.vectors[0], self.vectors[-1]
+        if first != last:
+            where = f"traps {first:#x}-{last:#x}"
+        else:
+            where = f"trap {first} {trap_name(first)}" if first in TRAPS else f"trap {first:#x}"
+        return f"{where} {self.origin}".rstrip()
+
+
+@dataclass(frozen=True)
+class Ring:
+    """After CPL has changed; None stands for any ring."""
+
+    before: int | None = None
+    after: int | None = None
+
+    def want(self, wants: Wants) -> None:
+        wants.modes = True
+
+    def match(self, event: Event) -> str | None:
+        if event.kind != "mode":
+            return None
+        before, after = event.found.before & MODE_CPL, event.found.after & MODE_CPL
+        if before == after or self.before not in (None, before) or self.after not in (None, after):
+            return None
+        return f"ring {before}->{after}"
+
+    def place(self) -> str:
+        return f"ring {'' if self.before is None else self.before}->{'' if self.after is None else self.after}"
+
+
+@dataclass(frozen=True)
+class Mode:
+    """After a mode (a key of MODES) was entered, or left."""
+
+    mode: str
+    on: bool = True
+
+    def want(self, wants: Wants) -> None:
+        wants.modes = True
+
+    def match(self, event: Event) -> str | None:
+        if event.kind != "mode":
+            return None
+        before, after = (MODES[self.mode](m) for m in (event.found.before, event.found.after))
+        return self.place() if before != after and after == self.on else None
+
+    def place(self) -> str:
+        return f"mode {self.mode}{'' if self.on else ' off'}"
+
+
+# ---- memory
+
+
+@dataclass(frozen=True)
+class Memory:
+    """After an access to bytes first .. last; `access` is a key of ACCESS."""
+
+    first: int
+    last: int
+    access: str
+    physical: bool = False
+
+    def want(self, wants: Wants) -> None:
+        wants.watches.append((self.first, self.last, ACCESS[self.access] | (WATCH_PHYSICAL if self.physical else 0)))
+
+    def match(self, event: Event) -> str | None:
+        if event.kind != "watch":
+            return None
+        a = event.found.access
+        at = a.physical if self.physical else a.linear
+        if at is None or ("w" if a.write else "r") not in self.access or at > self.last or at + a.size <= self.first:
+            return None
+        size = f"{a.size} byte{'' if a.size == 1 else 's'}"
+        by = "by a page walk or a device" if a.rip is None else f"by the instruction at {a.rip:#x}"
+        return f"{'write' if a.write else 'read'} of {size} at {'physical ' if self.physical else ''}{at:#x} {by}"
+
+    def place(self) -> str:
+        kind = {"r": "read", "w": "write", "rw": "access"}[self.access]
+        where = f"{self.first:#x}" if self.first == self.last else f"{self.first:#x}-{self.last:#x}"
+        return f"{kind} of {'physical ' if self.physical else ''}{where}"
+
+
+# ---- instructions
+
+
+@functools.cache
+def forms_named(name: str) -> frozenset[int]:
+    """Forms of a class ('sensitive', 'privileged') or of a mnemonic; empty if there is none such."""
+    from isa.forms import FORMS
+    from isa.sensitivity import classify
+
+    wanted = name.upper()
+    if wanted == "SENSITIVE":  # and not privileged: it does not trap
+        return frozenset(n for n, f in enumerate(FORMS) if (c := classify(f.row)).sensitive and not c.privileged)
+    if wanted == "PRIVILEGED":
+        return frozenset(n for n, f in enumerate(FORMS) if classify(f.row).privileged)
+    return frozenset(n for n, f in enumerate(FORMS) if wanted in (f.mnemonic.upper(), f.row.mnemonic.upper()))
+
+
+@functools.cache
+def forms_of(mnemonics: tuple[str, ...]) -> frozenset[int]:
+    return frozenset().union(*(forms_named(m) for m in mnemonics))
+
+
+PORT_READS, PORT_WRITES = ("IN", "INS"), ("OUT", "OUTS")
+CR0_WRITERS = ("LMSW", "CLTS")
+
+
+def port_access(i, cpu) -> dict[str, int] | None:
+    """port, width, write, value (of OUT) of an instruction that is about to access a port."""
+    write = i.mnemonic in PORT_WRITES
+    if not write and i.mnemonic not in PORT_READS:
+        return None
+    mask = (1 << i.asize) - 1
+    if i.rep and not int(cpu.gpr[RCX]) & mask:
+        return None
+    string = i.mnemonic.endswith("S")
+    operand = next(o for o in i.form.operands if (o.kind == "str" if string else o.kind == "reg" and o.number == RAX))
+    immediate = any(o.kind == "imm" for o in i.form.operands)
+    facts = dict(port=i.imm & 0xFF if immediate else int(cpu.gpr[RDX]) & 0xFFFF, width=operand.bits // 8, write=int(write))
+    if write and not string:
+        facts["value"] = int(cpu.gpr[RAX]) & (1 << operand.bits) - 1
+    return facts
+
+
+def msr_access(i, cpu) -> dict[str, int] | None:
+    """msr, write, value (of WRMSR) of an instruction that is about to access an MSR."""
+    if i.mnemonic not in ("RDMSR", "WRMSR"):
+        return None
+    facts = dict(msr=int(cpu.gpr[RCX]) & 0xFFFFFFFF, write=int(i.mnemonic == "WRMSR"))
+    if facts["write"]:
+        facts["value"] = (int(cpu.gpr[RDX]) & 0xFFFFFFFF) << 32 | int(cpu.gpr[RAX]) & 0xFFFFFFFF
+    return facts
+
+
+def control_access(i, cpu) -> dict[str, int] | None:
+    """cr, write, value (of MOV) of an instruction that is about to access a control register."""
+    if i.mnemonic in CR0_WRITERS:
+        return dict(cr=0, write=1)
+    for n, operand in enumerate(i.form.operands):
+        if operand.kind == "cr":
+            facts = dict(cr=i.numbers[n], write=int("w" in operand.access))
+            if facts["write"]:
+                facts["value"] = int(cpu.gpr[i.numbers[1 - n]])
+            return facts
+    return None
+
+
+@dataclass(frozen=True)
+class Instructions:
+    """Before an instruction of a class or mnemonic that forms_named knows."""
+
+    name: str
+
+    def want(self, wants: Wants) -> None:
+        wants.forms |= forms_named(self.name)
+
+    def match(self, event: Event) -> str | None:
+        i = event.instruction if event.kind == "break" else None
+        if i is None or number_of(i.form) not in forms_named(self.name):
+            return None
+        return f"{i} at {event.rip:#x}"
+
+    def place(self) -> str:
+        return f"insn {self.name}"
+
+
+@dataclass(frozen=True)
+class Port:
+    """Before an access to a port of a range; `access` is r, w or rw."""
+
+    ports: range
+    access: str
+
+    def want(self, wants: Wants) -> None:
+        wants.forms |= forms_of((PORT_READS if "r" in self.access else ()) + (PORT_WRITES if "w" in self.access else ()))
+
+    def match(self, event: Event) -> str | None:
+        facts = port_access(event.instruction, event.cpu) if event.kind == "break" and event.instruction else None
+        if facts is None or "rw"[facts["write"]] not in self.access:
+            return None
+        if facts["port"] + facts["width"] <= self.ports[0] or facts["port"] > self.ports[-1]:
+            return None
+        value = f" of {facts['value']:#x}" if "value" in facts else ""
+        return f"{'output' if facts['write'] else 'input'}{value}, port {facts['port']:#x}, at {event.rip:#x}"
+
+    def place(self) -> str:
+        return f"io {_span(self.ports)} {self.access}"
+
+
+@dataclass(frozen=True)
+class Msr:
+    """Before RDMSR or WRMSR of an MSR of a range; `access` is r, w or rw."""
+
+    numbers: range
+    access: str
+
+    def want(self, wants: Wants) -> None:
+        wants.forms |= forms_of((("RDMSR",) if "r" in self.access else ()) + (("WRMSR",) if "w" in self.access else ()))
+
+    def match(self, event: Event) -> str | None:
+        facts = msr_access(event.instruction, event.cpu) if event.kind == "break" and event.instruction else None
+        if facts is None or facts["msr"] not in self.numbers or "rw"[facts["write"]] not in self.access:
+            return None
+        value = f" with {facts['value']:#x}" if facts["write"] else ""
+        return f"{'write' if facts['write'] else 'read'} of MSR {facts['msr']:#x}{value} at {event.rip:#x}"
+
+    def place(self) -> str:
+        return f"msr {_span(self.numbers)} {self.access}"
+
+
+@dataclass(frozen=True)
+class ControlRegister:
+    """Before an instruction that names CRn; `access` is r, w or rw."""
+
+    number: int
+    access: str
+
+    def want(self, wants: Wants) -> None:
+        wants.forms |= _control_forms()
+
+    def match(self, event: Event) -> str | None:
+        facts = control_access(event.instruction, event.cpu) if event.kind == "break" and event.instruction else None
+        if facts is None or facts["cr"] != self.number or "rw"[facts["write"]] not in self.access:
+            return None
+        return f"{event.instruction} at {event.rip:#x}"
+
+    def place(self) -> str:
+        return f"cr{self.number} {self.access}"
+
+
+@functools.cache
+def _control_forms() -> frozenset[int]:
+    from isa.forms import FORMS
+
+    return forms_of(CR0_WRITERS) | {n for n, f in enumerate(FORMS) if any(o.kind == "cr" for o in f.operands)}
+
+
+@functools.cache
+def _numbers() -> dict[int, int]:
+    from isa.forms import FORMS
+
+    return {id(f): n for n, f in enumerate(FORMS)}
+
+
+def number_of(form) -> int:
+    """Its number in isa.forms.FORMS."""
+    return _numbers()[id(form)]
+
+
+def _span(numbers: range) -> str:
+    return f"{numbers[0]:#x}" if len(numbers) == 1 else f"{numbers[0]:#x}-{numbers[-1]:#x}"
+
+
+def wants_of(triggers: Iterable[Trigger]) -> Wants:
+    wants = Wants()
+    for t in triggers:
+        t.want(wants)
+    return wants
