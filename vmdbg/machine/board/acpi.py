@@ -37,7 +37,7 @@ class Acpi:
 
     def deadline(self) -> int | None:
         """When the highest bit changes next, if that interrupts."""
-        if not self.state["enable"] & TIMER_STATUS or self.state["status"] & TIMER_STATUS:
+        if not int(self.state["enable"]) & TIMER_STATUS or int(self.state["status"]) & TIMER_STATUS:
             return None
         ticks = (int(self.state["half"]) + 1) << TIMER_BITS - 1
         return -(-ticks * NANOSECONDS // FREQUENCY)

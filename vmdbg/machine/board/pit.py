@@ -75,6 +75,8 @@ class Pit:
     # ---- ports
 
     def read(self, offset: int, width: int) -> int:
+        if width == 1:  # guests that measure time do nothing else
+            return self._read(offset & 3)
         return sum(self._read(offset + i & 3) << 8 * i for i in range(width))
 
     def write(self, offset: int, width: int, value: int) -> None:
@@ -88,16 +90,15 @@ class Pit:
         if c["status_latched"]:
             c["status_latched"] = 0
             return int(c["status"])
-        if c["latched"]:
-            value = int(c["latch"])
-        else:
-            value = self._value(c, tick_of(self.clock()))
-        if c["access"] == 3:
+        access, latched = int(c["access"]), int(c["latched"])
+        value = int(c["latch"]) if latched else self._value(c, tick_of(self.clock()))
+        if access == 3:
             high = bool(c["read_high"])
             c["read_high"] = not high
-            c["latched"] = c["latched"] and not high
+            last = high
         else:
-            high = c["access"] == 2
+            high, last = access == 2, True
+        if latched and last:
             c["latched"] = 0
         return value >> 8 if high else value & 0xFF
 
@@ -194,7 +195,8 @@ class Pit:
 
     @staticmethod
     def _elapsed(c, tick: int) -> int:
-        return int(c["paused"]) if c["paused"] >= 0 else tick - int(c["start"])
+        paused = int(c["paused"])
+        return paused if paused >= 0 else tick - int(c["start"])
 
     def _value(self, c, tick: int) -> int:
         """The counting element, as it is read: binary or BCD."""

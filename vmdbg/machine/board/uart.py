@@ -65,9 +65,14 @@ class Uart:
         self._update()
 
     def read(self, offset: int, width: int) -> int:
+        if width == 1:
+            return self._read(offset & 7)
         return sum(self._read(offset + i & 7) << 8 * i for i in range(width))
 
     def write(self, offset: int, width: int, value: int) -> None:
+        if width == 1:
+            self._write(offset & 7, value & 0xFF)
+            return
         for i in range(width):
             self._write(offset + i & 7, value >> 8 * i & 0xFF)
 
@@ -75,9 +80,9 @@ class Uart:
         s = self.state
         s["polls"] = min(int(s["polls"]) + 1, POLLS) if register == LSR else 0
         if register == RBR:
-            return int(s["divisor"]) & 0xFF if s["lcr"] & DLAB else self._take()
+            return int(s["divisor"]) & 0xFF if int(s["lcr"]) & DLAB else self._take()
         if register == IER:
-            return int(s["divisor"]) >> 8 if s["lcr"] & DLAB else int(s["ier"])
+            return int(s["divisor"]) >> 8 if int(s["lcr"]) & DLAB else int(s["ier"])
         if register == IIR:
             cause = self._cause()
             if cause == 0x02:
@@ -98,7 +103,7 @@ class Uart:
     def _write(self, register: int, value: int) -> None:
         s = self.state
         s["polls"] = 0
-        if register == RBR and s["lcr"] & DLAB:
+        if register == RBR and int(s["lcr"]) & DLAB:
             s["divisor"] = int(s["divisor"]) & 0xFF00 | value
         elif register == RBR:
             s["sent"] = 1
@@ -106,7 +111,7 @@ class Uart:
                 self.receive(bytes([value]))
             else:
                 self.send(value)
-        elif register == IER and s["lcr"] & DLAB:
+        elif register == IER and int(s["lcr"]) & DLAB:
             s["divisor"] = int(s["divisor"]) & 0xFF | value << 8
         elif register == IER:
             if value & 0x02 and not s["ier"] & 0x02:
@@ -143,4 +148,4 @@ class Uart:
         return 0x01
 
     def _update(self) -> None:
-        self.line(self._cause() != 0x01 and bool(self.state["mcr"] & OUT2) and not self.state["mcr"] & LOOP)
+        self.line(self._cause() != 0x01 and int(self.state["mcr"]) & (OUT2 | LOOP) == OUT2)
