@@ -38,8 +38,9 @@ FEATURES = [
        "TSC_DEADLINE:24 AES:25 XSAVE:26 RDRAND:30",
        "DTES64:2 MONITOR:3 DS_CPL:4 VMX:5 SMX:6 EIST:7 TM2:8 CNXT_ID:10 SDBG:11 FMA:12 XTPR:14 PDCM:15 DCA:18 AVX:28 "
        "F16C:29 HYPERVISOR:31"),
-*_leaf(7, 0, "ebx", "FSGSBASE:0 BMI1:3 SMEP:7 BMI2:8 ERMS:9 INVPCID:10 NO_FCS_FDS:13 RDSEED:18 ADX:19 SMAP:20 CLFLUSHOPT:23 SHA:29",
-       "TSC_ADJUST:1 SGX:2 HLE:4 AVX2:5 RTM:11 MPX:14 AVX512F:16 AVX512DQ:17 AVX512_IFMA:21 CLWB:24 PT:25 AVX512PF:26 "
+*_leaf(7, 0, "ebx",
+       "FSGSBASE:0 TSC_ADJUST:1 BMI1:3 SMEP:7 BMI2:8 ERMS:9 INVPCID:10 NO_FCS_FDS:13 RDSEED:18 ADX:19 SMAP:20 CLFLUSHOPT:23 SHA:29",
+       "SGX:2 HLE:4 AVX2:5 RTM:11 MPX:14 AVX512F:16 AVX512DQ:17 AVX512_IFMA:21 CLWB:24 PT:25 AVX512PF:26 "
        "AVX512ER:27 AVX512CD:28 AVX512BW:30 AVX512VL:31"),
 *_leaf(7, 0, "ecx", "UMIP:2 RDPID:22",
        "PREFETCHWT1:0 AVX512_VBMI:1 PKU:3 WAITPKG:5 AVX512_VBMI2:6 CET_SS:7 GFNI:8 VAES:9 VPCLMULQDQ:10 AVX512_VNNI:11 "
@@ -69,6 +70,7 @@ BRAND = b"vmdbg x86-64 processor".ljust(48, b"\0")
 SIGNATURE = 0x000506E3  # family 6, model 5Eh, stepping 3
 MAX_BASIC, MAX_EXTENDED = 0x15, 0x80000008
 WITH_SUBLEAVES = (4, 7, 0xB, 0xD)  # the others do not look at ECX
+SUBLEAVES, ANY = 4, 0xFFFFFFFF  # how many there are at most; in rows: whatever ECX holds
 PHYSICAL_BITS, LINEAR_BITS = 40, 48
 XCR0_BITS = 0b11  # x87 and SSE
 XSAVE_SIZE = 512 + 64  # legacy region and header
@@ -136,6 +138,16 @@ def cpuid(leaf: int, subleaf: int = 0, *, apic_id: int = 0, cpus: int = 1) -> tu
     if leaf == 0x80000008:
         return LINEAR_BITS << 8 | PHYSICAL_BITS, 0, 0, 0
     return 0, 0, 0, 0
+
+
+def rows(cpus: int) -> list[tuple[int, int, int, int, int, int]]:
+    """(leaf, subleaf, eax, ebx, ecx, edx) of every leaf, for the processor with APIC id 0; subleaf ANY: ECX is not looked at.
+
+    What is in no row, a subleaf, answers with zeros; leaf Bh then has the subleaf in ECX.
+    """
+    leaves = [*range(MAX_BASIC + 1), *range(0x80000000, MAX_EXTENDED + 1)]
+    asked = [(leaf, subleaf) for leaf in leaves for subleaf in (range(SUBLEAVES) if leaf in WITH_SUBLEAVES else (ANY,))]
+    return [(leaf, subleaf, *cpuid(leaf, 0 if subleaf == ANY else subleaf, cpus=cpus)) for leaf, subleaf in asked]
 
 
 def _cache(subleaf):

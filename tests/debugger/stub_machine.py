@@ -57,6 +57,9 @@ class StubMachine:
     def make_rom(self, first, count):
         pass
 
+    def set_apic_registers(self, cpu, table):
+        pass
+
     def set_intr(self, cpu, level):
         pass
 

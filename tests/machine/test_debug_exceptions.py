@@ -48,6 +48,25 @@ def test_an_instruction_breakpoint_is_a_fault_and_rf_passes_it():
     assert not int(get_rflags(cpu)) & F_RF
 
 
+def test_mov_ss_loses_the_trap_and_general_detect_comes_alone():
+    """mov ss, eax; mov dr6, rdx with TF and DR7.GD: no trap after the first, and the fault of the second is not one of TF too."""
+    m = machine("8e d0 0f 23 f2")
+    cpu = m.cpus[0]
+    cpu.gpr[0], cpu.dr[7] = 0x10, 0x2400
+    cpu.eflags = int(cpu.eflags) | F_TF
+    stop = m.run(10)
+    assert (stop.vector, int(cpu.rip), int(cpu.pending_db)) == (DB, BASE + 2, 0x2000)
+
+
+def test_after_mov_ss_the_next_instruction_traps():
+    m = machine("8e d0 90 90")
+    cpu = m.cpus[0]
+    cpu.gpr[0] = 0x10
+    cpu.eflags = int(cpu.eflags) | F_TF
+    stop = m.run(10)
+    assert (stop.vector, int(cpu.rip), int(cpu.pending_db)) == (DB, BASE + 3, 0x4000)
+
+
 @pytest.mark.parametrize("code,hit", [("48 89 03", True), ("48 8b 03", False), ("48 01 03", True)])
 def test_a_write_breakpoint_traps_after_writes_only(code, hit):
     """mov [rbx], rax / mov rax, [rbx] / add [rbx], rax with DR1 watching writes to four bytes in the middle of the operand."""
@@ -85,3 +104,16 @@ def test_alignment_is_checked_even_where_the_tlb_would_match():
     cpu.eflags = int(cpu.eflags) | F_AC
     stop = m.run(5)
     assert (stop.reason, stop.vector, int(cpu.rip)) == ("trap", AC, BASE + 2)
+
+
+def test_a_data_breakpoint_of_mov_ss_comes_with_int1():
+    """Real mode, DR0 watching [500h]: mov ss, [500h]; int1; hlt.  The handler (inc cx; iret) runs once, and DR6 shows B0."""
+    m = Machine(1 << 20, engine="plain")
+    cpu = m.cpus[0]
+    m.write_physical(0x7000, bytes.fromhex("8e 16 00 05 f1 f4"))
+    m.write_physical(0x8000, bytes.fromhex("41 cf"))
+    m.write_physical(4, (0x8000).to_bytes(4, "little"))
+    cpu.seg_selector[1], cpu.seg_base[1], cpu.rip, cpu.gpr[4] = 0, 0, 0x7000, 0x6000
+    cpu.dr[0], cpu.dr[7] = 0x500, 0x400 | 2 | 0b0111 << 16
+    assert m.run(20).reason == "halt"
+    assert (int(cpu.gpr[1]) & 0xFFFF, int(cpu.dr[6]) & 0xF, int(cpu.pending_db), int(cpu.rip)) == (1, 1, 0, 0x7006)

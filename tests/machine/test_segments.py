@@ -1,10 +1,14 @@
 """What segment and selector instructions do in protected mode, from states made by hand."""
 
+from pathlib import Path
+
 import pytest
 
 from vmdbg.machine.descriptor import refresh_mode
 from vmdbg.machine.machine import Machine
-from vmdbg.machine.state import CS, DS, SS, TR
+from vmdbg.machine.state import CS, DS, GS, RSP, SS, TR
+from vmdbg.monitor.guest import Guest, Piece
+from vmdbg.monitor.start import start
 
 CODE, DATA, WRITABLE, READ_ONLY = 0x1000, 0x2000, 0xC093, 0xC091
 
@@ -73,3 +77,21 @@ def test_the_mode_comes_before_the_operand(code):
     refresh_mode(cpu)
     cpu.bits = 32
     assert m.run(1, resume=False).reason == "trap" and int(cpu.vector) == 6
+
+
+def test_a_segment_that_becomes_null_on_a_return_keeps_its_base():
+    """IRETQ to CPL 3 with DPL 0 in GS: unusable, but 64-bit code still finds GS.base."""
+    m = Machine(4 << 20, engine="plain")
+    guest = Guest(Path("code"), "flat", 64, 0x100000, (Piece(0x100000, b"\x48\xcf", 2),), 4 << 20)
+    guest.place(m.ram)
+    cpu = m.cpus[0]
+    start(cpu, m.ram, guest)
+    gdt = m.ram[int(cpu.gdtr_base) : int(cpu.gdtr_base) + 32].view("<u8")
+    gdt[2] |= 3 << 45
+    gdt[3] |= 3 << 45
+    cpu.seg_base[GS] = 0x12345678
+    m.ram[0x8000:0x8028].view("<u8")[:] = (0x200000, 0x1B, 2, 0x9000, 0x13)
+    cpu.gpr[RSP] = 0x8000
+    assert m.run(1).reason == "budget"
+    assert (int(cpu.cpl), int(cpu.seg_selector[GS]), int(cpu.seg_base[GS])) == (3, 0, 0x12345678)
+    assert int(cpu.seg_attr[GS]) & 0x10000  # unusable

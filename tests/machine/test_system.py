@@ -2,15 +2,18 @@
 
 import pytest
 
+from isa import cpuid
 from isa.lang.struct import Place8, Place16, Place32
 from isa.lang.word import U64
 from tests.machine.whole import shared
 from tests.oracles.system import KINDS, PAGING, generate
 from vmdbg.machine.control_registers import write_cr0, write_cr4, write_efer
+from vmdbg.machine.machine import Machine
 from vmdbg.machine.msr import ANY, MSRS, read_known, write_known
 from vmdbg.machine.plain import AVAILABLE
 from vmdbg.machine.semantics.io import in_, out
 from vmdbg.machine.semantics.processor import cli, rdrand, sti
+from vmdbg.machine.semantics.processor import cpuid as identify
 from vmdbg.machine.semantics.segments import sldt, str_
 from vmdbg.machine.semantics.system import smsw
 from vmdbg.machine.state import (
@@ -18,6 +21,7 @@ from vmdbg.machine.state import (
     CR0_NW,
     CR0_PE,
     CR0_PG,
+    CR4_OSXSAVE,
     CR4_PAE,
     CR4_PCIDE,
     CR4_PVI,
@@ -37,6 +41,9 @@ from vmdbg.machine.state import (
     GP,
     NEXT,
     RAX,
+    RBX,
+    RCX,
+    RDX,
     X_IN,
     X_OUT,
     Uop,
@@ -78,6 +85,44 @@ def test_msr_rows(row):
     if row.write == "" and row.valid and not row.check:
         assert write_known(cpu, U64(row.number), U64(row.valid)) == END
         assert read_known(cpu, U64(row.number))[1] == row.valid & ANY
+
+
+def test_misc_enable_hides_leaves_and_nx():
+    """Bit 22 ends CPUID with leaf 3; bit 34 takes NX away from CPUID and from EFER."""
+    cpu = cpu_in("long", efer=EFER_SCE | EFER_LME | EFER_LMA)
+    assert write_known(cpu, U64(0x1A0), U64(0x4_0040_0001)) == END
+    assert read_known(cpu, U64(0x1A0))[1] == 0x4_0040_1801
+    assert ask(cpu, 0) == (3, *cpuid.cpuid(0)[1:]) and ask(cpu, 7) == ask(cpu, 3)
+    assert ask(cpu, 0x80000001) == (*cpuid.cpuid(0x80000001)[:3], cpuid.cpuid(0x80000001)[3] & ~(1 << 20))
+    assert faulted(cpu, write_efer(cpu, U64(EFER_SCE | EFER_LME | EFER_NXE)))
+
+
+def ask(cpu, leaf, subleaf=0):
+    """(eax, ebx, ecx, edx) of CPUID."""
+    cpu.gpr[RAX], cpu.gpr[RCX] = leaf, subleaf
+    assert identify(cpu, uop()) == END
+    return tuple(int(cpu.gpr[n]) for n in (RAX, RBX, RCX, RDX))
+
+
+@pytest.mark.parametrize("n", [0, 2])
+def test_cpuid_is_the_model_s(n):
+    """Every leaf and subleaf, and those that do not exist, on two of three processors."""
+    machine = Machine(1 << 20, cpus=3, engine="plain")
+    cpu = machine.cpus[n]
+    for leaf in [*range(0x18), 0x40000000, 0x7FFFFFFF, *range(0x80000000, 0x8000000A), 0xFFFFFFFF]:
+        for subleaf in (0, 1, 2, 3, 5, 0x105, 0xFFFFFFFF):
+            assert ask(cpu, leaf, subleaf) == cpuid.cpuid(leaf, subleaf, apic_id=n, cpus=3), (leaf, subleaf)
+    cpu.cr4, cpu.apic_base = CR4_OSXSAVE, 0xFEE00000
+    assert ask(cpu, 1)[2:] == (cpuid.cpuid(1, cpus=3)[2] | 1 << 27, cpuid.cpuid(1, cpus=3)[3] & ~(1 << 9))
+
+
+def test_tsc_adjust_is_what_was_added():
+    cpu = cpu_in("long")
+    cpu.tsc_offset = 5
+    assert read_known(cpu, U64(0x3B))[1] == 5
+    before = int(read_known(cpu, U64(0x10))[1])
+    assert write_known(cpu, U64(0x3B), U64(105)) == END
+    assert int(read_known(cpu, U64(0x10))[1]) == before + 100
 
 
 def test_unknown_msr():

@@ -20,7 +20,7 @@ from vmdbg.debugger.session import Session
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.machine import state
 
-EXITS = {getattr(state, f"X_{name.upper()}"): name for name in "in out mmio_read mmio_write cpuid rdmsr wrmsr shutdown ferr".split()}
+EXITS = {getattr(state, f"X_{name.upper()}"): name for name in "in out mmio_read mmio_write rdmsr wrmsr shutdown ferr".split()}
 PORTS, MSRS, PAGES = ("in", "out"), ("rdmsr", "wrmsr"), ("mmio_read", "mmio_write")
 
 

@@ -41,6 +41,7 @@ from vmdbg.machine.state import (
     EFER_NXE,
     EFER_SCE,
     END,
+    NX_DISABLED,
     TR,
 )
 from vmdbg.machine.tlb import flush, paging_mode_changed
@@ -135,7 +136,7 @@ def write_cr4(cpu, value):
 def write_efer(cpu, value):
     """END, or #GP(0): LME cannot change while paging is on, LMA is read-only."""
     old = cpu.efer
-    if (value & ~U64(EFER_DEFINED)) != 0:
+    if (value & ~U64(EFER_DEFINED)) != 0 or ((value & EFER_NXE) != 0 and (cpu.misc_enable & NX_DISABLED) != 0):
         return fault_gp0(cpu)
     if ((value ^ old) & EFER_LME) != 0 and (cpu.cr0 & CR0_PG) != 0:
         return fault_gp0(cpu)

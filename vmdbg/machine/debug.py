@@ -9,7 +9,7 @@ from isa.lang.word import U64, outlined
 from vmdbg.machine.state import CR4_DE
 
 EXECUTE, WRITE_ONLY, PORT, READ_WRITE = 0, 1, 2, 3  # DR7.R/Wn
-DB_GENERAL_DETECT, DB_SINGLE_STEP = 0x2000, 0x4000  # DR6.BD, BS
+DB_BREAKPOINTS, DB_GENERAL_DETECT, DB_SINGLE_STEP = 0xF, 0x2000, 0x4000  # DR6.B0 to B3, BD, BS
 DR7_GENERAL_DETECT = 0x2000
 
 

@@ -168,6 +168,22 @@ def put_null(cpu, seg, selector):
     cpu.seg_attr[seg] = U32(A_UNUSABLE)
 
 
+@outlined
+def drop_segments(cpu):
+    """On a return to an outer level, segments that are too privileged for it become null (SDM vol. 3, 5.8.6).
+
+    They become unusable; their bases, which 64-bit code sees in FS and GS, stay.
+    """
+    n = U64(0)
+    while n < 6:
+        if n != CS and n != SS:
+            attr = cpu.seg_attr[n]
+            conforming = (attr & 0xC) == 0xC
+            if not conforming and ((attr >> 5) & 3) < U32(cpu.cpl) and (attr & 0x10000) == 0:
+                cpu.seg_selector[n], cpu.seg_attr[n] = U16(0), U32(A_UNUSABLE)
+        n = n + 1
+
+
 def put_null_ss(cpu, selector, cpl):
     """Load SS with a null selector: 64-bit mode; its DPL is CPL."""
     put_null(cpu, SS, selector)

@@ -42,6 +42,12 @@ class Apic(Protocol):
     def write_msr(self, number: int, value: int) -> bool: ...
 
 
+class Coprocessor(Protocol):
+    """What FERR# of the vCPUs is wired to."""
+
+    def error(self, n: int) -> None: ...
+
+
 class Leave(Exception):
     """A device ends the run: the guest asked for it."""
 

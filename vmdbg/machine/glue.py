@@ -13,13 +13,13 @@ from isa.lang.word import U64
 from vmdbg.machine import threaded
 from vmdbg.machine.kinds import DIRECT, EA, FLAT, GPR, IMM, INDIRECT, MEM, MMX, NUMBER, ONE, XMM, Kind
 from vmdbg.machine.ready_ports import PortBuffer, PortBuffers
-from vmdbg.machine.state import BRANCH, FAULT, NEXT, Block, CacheEntry, Cpu, Shared, TlbEntry, Uop, Watch
+from vmdbg.machine.state import BRANCH, FAULT, NEXT, Block, CacheEntry, Cpu, Identity, Shared, TlbEntry, Uop, Watch
 
 CONVENTION = "preserve_nonecc"
 HANDLER = ir.FunctionType(ir.IntType(64), [BYTE_PTR, BYTE_PTR])
 OFFSET = {name: at for name, (at, _word, _count) in Cpu.fields.items()}
 FIELD = {name: at for name, (at, _word, _count) in Uop.fields.items()}
-declare(Cpu, Uop, TlbEntry, CacheEntry, Block, Shared, Watch, PortBuffer, PortBuffers)
+declare(Cpu, Uop, TlbEntry, CacheEntry, Block, Shared, Watch, PortBuffer, PortBuffers, Identity)
 CPU, UOP, U64T = STRUCT[Cpu], STRUCT[Uop], WORD[U64]
 
 

@@ -3,7 +3,7 @@
     RAM, ROM | page_flags | page_code | page_head | TLBs | jump caches | blocks | uops        (derived: everything behind RAM)
 
 `run(budget)` runs vCPUs round-robin in quanta of a fixed number of steps and returns a Stop.  What compiled code leaves
-to Python (ports, devices in memory, CPUID) is done here, between two entries of the core.
+to Python (ports, devices in memory) is done here, between two entries of the core.
 """
 
 import ctypes
@@ -13,10 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from isa import cpuid
 from isa.decode_tables import TABLES
 from isa.lang.word import U64
 from vmdbg.machine import answers, blocks, code_pages, kinds, threaded, tlb
-from vmdbg.machine.devices import ALL_ONES, Apic, Controller, Device, Leave, Map, Timer
+from vmdbg.machine.devices import ALL_ONES, Apic, Controller, Coprocessor, Device, Leave, Map, Timer
 from vmdbg.machine.paging import linear_to_physical_debug
 from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
 from vmdbg.machine.reset import HALTED, reset
@@ -92,11 +93,12 @@ class Machine(Stopping):
         self.timers: list[Timer] = []
         self.controller: Controller | None = None
         self.apics: list[Apic] = []  # one for each vCPU, or none
+        self.coprocessor: Coprocessor | None = None  # None: IGNNE# answers FERR#
         self.waits = False  # idle time is not skipped: `run` returns, and somebody else lets it pass
         self.exits: Counter[tuple[int, int]] | None = None  # exits by reason and by port, MSR or page, if somebody counts them
         self._keep: list = []
         self.write_rights: list[np.ndarray] = []  # TlbEntry.write of all entries of each vCPU
-        self._build_shared(memory)
+        self._build_shared(memory, cpus)
         self._core = None
         if engine == "threaded":
             from vmdbg.machine import core
@@ -126,14 +128,15 @@ class Machine(Stopping):
         self._keep.append(array)
         return array.ctypes.data
 
-    def _build_shared(self, memory: int) -> None:
-        pages = (memory + ROM_ROOM) // PAGE
+    def _build_shared(self, memory: int, cpus: int) -> None:
+        pages, identity = (memory + ROM_ROOM) // PAGE, cpuid.rows(cpus)
         self.shared = shared = Shared(self._allocate(Shared.size))
         self.page_flags, self.page_dirty = Memory(pages), Memory(pages)
         self.page_code, self._page_head = Memory(8 * pages), self._allocate(4 * pages)
         shared.page_head, shared.hash = self._page_head, self._allocate(4 * code_pages.CHAINS)
         shared.blocks, shared.block_count, shared.block_limit = self._allocate(BLOCKS * Block.size), 1, BLOCKS
         shared.uops, shared.uop_count, shared.uop_limit = self._allocate(UOPS * Uop.size), 0, UOPS
+        shared.identity, shared.identity_count = self._keep_array(np.array(identity, np.uint32)), len(identity)
         tables = kinds.tables()
         shared.kinds, shared.operands, shared.ends = map(self._keep_array, (tables.kinds, tables.operands, tables.ends))
         shared.decoder = int(TABLES.pointer.address)
@@ -464,6 +467,10 @@ class Machine(Stopping):
         for cpu in self.cpus:
             cpu.rom_base, cpu.rom_size = base, len(image)
         self.pages_changed()
+
+    def set_apic_registers(self, cpu: int, table: np.ndarray) -> None:
+        """What the core may read of a local APIC by itself (board/quiet_registers.py)."""
+        self.cpus[cpu].apic_table = self._keep_array(table)
 
     def make_rom(self, first: int, count: int) -> None:
         """Let guest writes to these pages of RAM go nowhere."""

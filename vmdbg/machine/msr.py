@@ -11,12 +11,14 @@ from vmdbg.machine.control_registers import write_efer
 from vmdbg.machine.faults import fault_gp0
 from vmdbg.machine.physical import PHYSICAL_MASK
 from vmdbg.machine.segmentation import canonical
-from vmdbg.machine.state import END, EXIT, FS, GS, X_RDMSR, X_WRMSR
+from vmdbg.machine.state import END, EXIT, FS, GS, LIMIT_CPUID, NX_DISABLED, X_RDMSR, X_WRMSR
 
 ANY, WORD32 = (1 << 64) - 1, (1 << 32) - 1
 PAGE_BITS = PHYSICAL_MASK & ~0xFFF
 APIC_EXTENDED, APIC_ENABLED = 0x400, 0x800
 X2APIC, X2APIC_END = 0x800, 0x900
+MISC_WRITABLE = LIMIT_CPUID | NX_DISABLED | 1 << 0 | 1 << 3 | 1 << 16 | 1 << 18 | 1 << 23  # fast strings, power management, bus
+MISC_FIXED = 1 << 11 | 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ MSRS = [
     Msr(0x010, "IA32_TIME_STAMP_COUNTER", "read_tsc(cpu)", write="set_tsc"),
     Msr(0x017, "IA32_PLATFORM_ID",  "0", write="never"),
     Msr(0x01B, "IA32_APIC_BASE",    "cpu.apic_base", PAGE_BITS | 0xD00, write="set_apic_base", what="BSP 8, x2APIC 10, enable 11"),
+    Msr(0x03B, "IA32_TSC_ADJUST",   "cpu.tsc_offset", write="set_tsc_adjust", what="what has been added to the time-stamp counter"),
     Msr(0x079, "IA32_BIOS_UPDT_TRIG", "0", write="ignored"),
     Msr(0x08B, "IA32_BIOS_SIGN_ID", "0xF000000000", write="ignored", what="in bits 63:32: TSC deadlines work since B2h"),
     Msr(0x0FE, "IA32_MTRRCAP",      "0x508", write="never", what="8 variable ranges, fixed ranges, write combining"),
@@ -45,8 +48,8 @@ MSRS = [
     Msr(0x176, "IA32_SYSENTER_EIP", "cpu.sysenter_eip", check="canonical"),
     Msr(0x179, "IA32_MCG_CAP",      "1", write="never", what="one bank"),
     Msr(0x17A, "IA32_MCG_STATUS",   "cpu.mc_status[0]", 7),
-    Msr(0x1A0, "IA32_MISC_ENABLE",  "cpu.misc_enable", 0x1801, write="set_misc_enable",
-        what="fast strings 0; BTS 11 and PEBS 12 are unavailable"),
+    Msr(0x1A0, "IA32_MISC_ENABLE",  "cpu.misc_enable", MISC_WRITABLE | MISC_FIXED, write="set_misc_enable",
+        what="CPUID ends with leaf 3 22, no NX 34; BTS 11 and PEBS 12 are unavailable; the others have no effect"),
     Msr(0x1D9, "IA32_DEBUGCTL",     "0", 0, write="", what="LBR and BTF are not offered"),
     *(Msr(0x200 + 2 * n, f"IA32_MTRR_PHYSBASE{n}", f"cpu.mtrr_variable[{2 * n}]", PAGE_BITS | 0xFF, check="memory_type") for n in range(8)),
     *(Msr(0x201 + 2 * n, f"IA32_MTRR_PHYSMASK{n}", f"cpu.mtrr_variable[{2 * n + 1}]", PAGE_BITS | 0x800) for n in range(8)),
@@ -108,8 +111,16 @@ def set_tsc(cpu, value):
     return END
 
 
+def set_tsc_adjust(cpu, value):
+    """As set_tsc."""
+    if cpu.tsc_deadline != 0:
+        return ask(cpu, X_WRMSR, U64(0x3B), value)
+    cpu.tsc_offset = value
+    return END
+
+
 def set_misc_enable(cpu, value):
-    cpu.misc_enable = (value & 1) | 0x1800
+    cpu.misc_enable = (value & MISC_WRITABLE) | MISC_FIXED
     return END
 
 

@@ -19,6 +19,8 @@ from vmdbg.machine.state import CR0_PG, EFER_LMA, EXIT, GP, NEXT, SLOW, X_MMIO_R
 from vmdbg.machine.watch import note
 
 SLOTS, SLOT_SIZE = 96, 32  # CALL through a gate: 31 parameters read, 35 words pushed, descriptors; more than any other
+APIC_EXTENDED, APIC_ENABLED = 0x400, 0x800  # in IA32_APIC_BASE
+APIC_TABLE = 64  # entries of cpu.apic_table
 READ_ONLY, READ_WRITE, WRITE_ONLY = 0, 1, 2  # in slot_write[k]; READ_ONLY: it is not written back
 LATCHES = 128  # device reads of one instruction: XRSTOR has 72 of 8 bytes
 SLOW_TRY, COMMITTING, DELIVERING = 1, 2, 3  # in cpu.slow: an attempt at an instruction, its write-back, an event
@@ -60,6 +62,10 @@ def fill(cpu, at, pa, count):
             count = count - 1
             words8(at)[count] = U8(0xFF)
         return True
+    register = quiet_register(cpu, pa, count)
+    if register != 0:
+        words32(at)[0] = words32(register)[0]
+        return True
     while count != 0:
         width = device_width(count)
         if cpu.slot_latch == LATCHES:
@@ -79,6 +85,15 @@ def fill(cpu, at, pa, count):
         pa = pa + width
         count = count - width
     return True
+
+
+def quiet_register(cpu, pa, count):
+    """Host address of the local APIC's register at a physical address if reading it changes nothing and needs no device; else 0."""
+    if count != 4 or (pa & 15) != 0 or cpu.apic_table == 0 or (cpu.apic_base & (APIC_EXTENDED | APIC_ENABLED)) != APIC_ENABLED:
+        return U64(0)
+    if (pa >> 12) != (cpu.apic_base >> 12) or (pa & 0xFFF) >= APIC_TABLE * 16:
+        return U64(0)
+    return words64(cpu.apic_table)[(pa >> 4) & (APIC_TABLE - 1)]
 
 
 def device_width(count):

@@ -45,6 +45,7 @@ CR4_VME, CR4_PVI, CR4_TSD, CR4_DE, CR4_PSE, CR4_PAE, CR4_MCE, CR4_PGE = (1 << n 
 CR4_PCE, CR4_OSFXSR, CR4_OSXMMEXCPT, CR4_UMIP = 0x100, 0x200, 0x400, 0x800
 CR4_VMXE, CR4_FSGSBASE, CR4_PCIDE, CR4_OSXSAVE, CR4_SMEP, CR4_SMAP = 0x2000, 0x10000, 0x20000, 0x40000, 0x100000, 0x200000
 EFER_SCE, EFER_LME, EFER_LMA, EFER_NXE = 0x1, 0x100, 0x400, 0x800
+LIMIT_CPUID, NX_DISABLED = 1 << 22, 1 << 34  # in IA32_MISC_ENABLE
 
 # Segment attributes: the access-rights format of the VMCS (SDM vol. 3, table 24-2)
 A_TYPE, A_S, A_DPL, A_P, A_AVL, A_L, A_DB, A_G, A_UNUSABLE = 0xF, 0x10, 0x60, 0x80, 0x1000, 0x2000, 0x4000, 0x8000, 0x10000
@@ -56,7 +57,6 @@ A_TYPE, A_S, A_DPL, A_P, A_AVL, A_L, A_DB, A_G, A_UNUSABLE = 0xF, 0x10, 0x60, 0x
     X_MMIO_READ,
     X_MMIO_WRITE,
     X_HLT,
-    X_CPUID,
     X_RDMSR,
     X_WRMSR,
     X_RDTSC,
@@ -66,7 +66,7 @@ A_TYPE, A_S, A_DPL, A_P, A_AVL, A_L, A_DB, A_G, A_UNUSABLE = 0xF, 0x10, 0x60, 0x
     X_PAUSE,
     X_TASK,
     X_FERR,
-) = range(1, 16)
+) = range(1, 15)
 
 
 class Cpu(Struct):
@@ -233,6 +233,7 @@ class Cpu(Struct):
     mode_seen: U64  # the mode word at the last look, and the one before the change that is reported
     mode_before: U64
     a20_mask: U64  # and-mask of physical addresses
+    apic_table: U64  # address of a U64 for each 16 bytes of the local APIC's first KiB: where a register stands that may be read
     frame_count: U64  # words of the stack frame being built (frame.py)
     frame_value: (U64, 44)
     frame_host: (U64, 44)
@@ -305,6 +306,17 @@ class Watch(Struct):
 PORT_BUFFERS = 2
 
 
+class Identity(Struct):
+    """What CPUID answers for a leaf: a row of isa.cpuid.rows."""
+
+    leaf: U32
+    subleaf: U32
+    eax: U32
+    ebx: U32
+    ecx: U32
+    edx: U32
+
+
 class Shared(Struct):
     """What all vCPUs of a machine share: translated code and epochs.  Derived state."""
 
@@ -337,3 +349,5 @@ class Shared(Struct):
     steady_value: U64
     steady_until: U64  # ... this; 0: no port
     port_buffers: (U64, PORT_BUFFERS)  # addresses of records of data ports (ready_ports.py), or 0
+    identity: U64  # address of what CPUID answers: rows
+    identity_count: U64

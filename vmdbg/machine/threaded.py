@@ -357,6 +357,8 @@ def alone(cpu, u):
     if status == REPEAT or (status == EXIT and cpu.value_after == REPEAT):
         cpu.eflags = cpu.eflags | (flags & F_RF)
     cpu.pending_db = cpu.pending_db | cpu.data_hits
+    if cpu.shadow == 2:  # MOV SS and POP SS suppress the trap after themselves: it is lost (SDM vol. 3, 6.8.3)
+        cpu.pending_db = cpu.pending_db & ~U64(DB_SINGLE_STEP)
     return status
 
 

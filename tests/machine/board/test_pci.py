@@ -90,8 +90,8 @@ def test_power_management_moves():
 
 def test_reset_control_needs_a_rising_bit():
     resets = []
-    port = ResetControl(lambda: resets.append(1))
+    port = ResetControl(resets.append)
     port.write(0, 1, 2)
     assert (port.read(0, 1), resets) == (2, [])
     port.write(0, 1, 6)
-    assert resets == [1]
+    assert resets == [True]

@@ -27,7 +27,7 @@ class Chipset:
         machine,
         irq: Callable[[int], Callable[[bool], None]],
         power_off: Callable[[], None],
-        reset: Callable[[], None],
+        reset: Callable[[bool], None],
         drives: tuple = (None, None, None, None),
         firmware: dict[str, bytes] | None = None,
         cards: Sequence[Callable] = (),
@@ -41,7 +41,7 @@ class Chipset:
         self.machine = machine
         self.acpi = Acpi(lambda: machine.clock, power_off, irq(SCI))
         self.pci = PciBus()
-        self.bridge = host_bridge(None if firmware is None else self._shadow)
+        self.bridge = host_bridge(None if firmware is None else self.shadow)
         self.channels = [Channel(list(drives[2 * n : 2 * n + 2]), irq(ide.IRQ[n]), ide.FIRST[n]) for n in range(2)]
         self.fw_cfg = FwCfg(machine, len(machine.cpus), machine.memory_size, firmware)
         self.pci.plug(0, 0, self.bridge)
@@ -61,7 +61,7 @@ class Chipset:
         self.cards = [self._plug(n, card, firmware is None) for n, card in enumerate(cards)]
         machine.timers.append(self.acpi)
         if firmware is not None:
-            self._shadow(PAM, 7)
+            self.shadow(PAM, 7)
 
     def _plug(self, n: int, card: Callable, set_up: bool):
         """The n-th card; set_up: it has the address and the interrupt that firmware would give it."""
@@ -74,7 +74,7 @@ class Chipset:
             device.function.write(COMMAND, 2, IO_ENABLE | MEMORY_ENABLE)
         return device
 
-    def _shadow(self, register: int, width: int) -> None:
+    def shadow(self, register: int, width: int) -> None:
         """Make the 16 KiB pieces from C0000 on, and F0000 to FFFFF, RAM or ROM as the PAM registers say."""
         if register + width <= PAM or register >= PAM + 7:
             return

@@ -39,7 +39,7 @@ LAPIC = np.dtype(
     ]
 )
 DISABLED, XAPIC, X2APIC = 0, 2, 3
-APIC_BASE, TSC, TSC_DEADLINE_MSR = 0x1B, 0x10, 0x6E0
+APIC_BASE, TSC, TSC_ADJUST, TSC_DEADLINE_MSR = 0x1B, 0x10, 0x3B, 0x6E0
 ID, VERSION, TPR, APR, PPR, EOI, RRD, LDR, DFR, SVR = 0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0
 ISR, TMR, IRR, ESR, ICR, ICR_HIGH, LVT = 0x100, 0x180, 0x200, 0x280, 0x300, 0x310, 0x320
 INITIAL, CURRENT, DIVIDE, SELF_IPI = 0x380, 0x390, 0x3E0, 0x3F0
@@ -159,8 +159,8 @@ class Lapic:
             self.set_mode(value >> 10 & 3)
             self.moved(value & ~0xFFF)
             return True
-        if number == TSC:
-            self.core.tsc_offset = value - self.clock() & (1 << 64) - 1
+        if number in (TSC, TSC_ADJUST):
+            self.core.tsc_offset = value - (self.clock() if number == TSC else 0) & (1 << 64) - 1
             self.retime()
             return True
         if number == TSC_DEADLINE_MSR:

@@ -7,10 +7,11 @@ IRQ n --+-- 8259s --- INTR --+-- LINT0 of every local APIC --- vCPU
 
 from collections.abc import Callable, Sequence
 
-from vmdbg.machine.board import pins
+from vmdbg.machine.board import coprocessor, pins
 from vmdbg.machine.board.acpi_tables import PCI_INTERRUPTS
 from vmdbg.machine.board.apic_bus import ApicBus
 from vmdbg.machine.board.chipset import Chipset
+from vmdbg.machine.board.coprocessor import Coprocessor
 from vmdbg.machine.board.debug_port import DebugPort
 from vmdbg.machine.board.exit_port import ExitPort
 from vmdbg.machine.board.i8042 import I8042
@@ -20,6 +21,8 @@ from vmdbg.machine.board.pic import Pic
 from vmdbg.machine.board.pit import Pit, Port61
 from vmdbg.machine.board.port92 import Port92
 from vmdbg.machine.board.post_port import PostPort
+from vmdbg.machine.board.power_up import PowerUp
+from vmdbg.machine.board.quiet_registers import quiet_registers
 from vmdbg.machine.board.rtc import Rtc
 from vmdbg.machine.board.shutdown_port import FIRST as SHUTDOWN_PORT
 from vmdbg.machine.board.shutdown_port import ShutdownPort
@@ -36,9 +39,9 @@ class Pc:
     """The devices of a board, by name.
 
     `say(byte)` gets what leaves COM1 and the debug ports; `start` is the time of day at clock 0, in seconds since 1970, UTC;
-    `end(status)` is called when the guest powers off, resets the machine (both 0) or writes its exit status; `say_second` gets
-    what leaves COM2; `drives`, `firmware` and `cards` are the chipset's.  `console` is where what somebody types arrives: COM1,
-    or a console among the cards.
+    `end(status)` is called when the guest powers off, resets a machine without firmware (both 0) or writes its exit status;
+    `say_second` gets what leaves COM2; `drives`, `firmware` and `cards` are the chipset's.  `console` is where what somebody types
+    arrives: COM1, or a console among the cards.
     """
 
     def __init__(
@@ -59,7 +62,11 @@ class Pc:
         self.drives, self.firmware, self.card_makers = drives, firmware, tuple(cards)
         self.say_second = say_second or (lambda byte: None)
         self.apic_pages: set[int] = set()
+        self.power_up: PowerUp | None = None
         build(self)
+        if firmware is not None:
+            self.power_up = PowerUp(self)
+            self.power_up.remember()
 
     def clock(self) -> int:
         """Virtual nanoseconds."""
@@ -97,9 +104,18 @@ class Pc:
         self.port92.gate(on)
         pins.set_a20(self.machine, on)
 
-    def reset(self) -> None:
-        """The reset line."""
-        self.end(0)
+    def ignore_coprocessor(self, n: int) -> None:
+        """IGNNE# of vCPU n."""
+        self.machine.cpus[n].ignne = 1
+
+    def reset(self, full: bool = False) -> None:
+        """The reset line of the CPUs, or of everything; without firmware, which would start anew, the machine ends."""
+        if self.power_up is None:
+            self.end(0)
+        elif full:
+            self.power_up.reset()
+        else:
+            self.power_up.reset_cpus()
 
 
 class ApicPage:
@@ -146,7 +162,11 @@ def make_interrupt_controllers(pc: Pc) -> None:
     pc.pic = Pic(lambda level: tell(pc, level))
     for n in range(len(machine.cpus)):
         pc.lapics.append(Lapic(n, pins.Core(machine, n), bus, pc.clock, pc.pic.acknowledge, pc.place_apic))
+        machine.set_apic_registers(n, quiet_registers(pc.lapics[n]))
     pc.lapics[0].virtual_wire()
+    pc.coprocessor = Coprocessor(pc.irq(coprocessor.IRQ), pc.ignore_coprocessor)
+    machine.coprocessor = pc.coprocessor
+    machine.ports.attach(coprocessor.PORT, 1, pc.coprocessor)
     machine.ports.attach(0x20, 2, pc.pic.chip(0))
     machine.ports.attach(0xA0, 2, pc.pic.chip(1))
     machine.ports.attach(0x4D0, 2, pc.pic.elcr())

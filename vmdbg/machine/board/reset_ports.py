@@ -10,9 +10,9 @@ RESET_CONTROL = np.dtype([("value", "u1")])
 
 
 class ResetControl:
-    """`reset()` is called where the hardware would pull the reset line."""
+    """`reset(full)` is called where the hardware would pull the reset line; full: of all devices, else of the CPUs."""
 
-    def __init__(self, reset: Callable[[], None]):
+    def __init__(self, reset: Callable[[bool], None]):
         self.reset = reset
         self.state = np.zeros((), RESET_CONTROL)
 
@@ -22,4 +22,4 @@ class ResetControl:
     def write(self, offset: int, width: int, value: int) -> None:
         before, self.state["value"] = int(self.state["value"]), value & FULL
         if value & RESET_CPU and not before & RESET_CPU:
-            self.reset()
+            self.reset(bool(value & FULL))

@@ -1,7 +1,7 @@
 """Far JMP, CALL and RET; call gates and task gates (SDM vol. 2, JMP CALL RET; vol. 3, 5.8 and 7.3)."""
 
 from isa.lang.struct import words16
-from isa.lang.word import U32, U64, like, outlined
+from isa.lang.word import U64, like, outlined
 from vmdbg.machine.descriptor import (
     CALL16,
     CALL32,
@@ -19,6 +19,7 @@ from vmdbg.machine.descriptor import (
     descriptor_limit,
     descriptor_present,
     descriptor_type,
+    drop_segments,
     fetch_descriptor,
     fetch_high,
     is_code,
@@ -26,7 +27,6 @@ from vmdbg.machine.descriptor import (
     load_segment,
     long_mode,
     put_cs,
-    put_null,
     put_null_ss,
     put_real,
     put_segment,
@@ -416,19 +416,6 @@ def put_return_sp(cpu, sp):
     """Set the stack pointer in the size of the stack just loaded."""
     mask = stack_mask(cpu)
     put_sp(cpu, sp & mask, mask)
-
-
-@outlined
-def drop_segments(cpu):
-    """On a return to an outer level, segments that are too privileged for it become null (SDM vol. 3, 5.8.6)."""
-    n = U64(0)
-    while n < 6:
-        if n != CS and n != SS:
-            attr = cpu.seg_attr[n]
-            conforming = (attr & 0xC) == 0xC
-            if not conforming and ((attr >> 5) & 3) < U32(cpu.cpl) and (attr & 0x10000) == 0:
-                put_null(cpu, n, U64(0))
-        n = n + 1
 
 
 @outlined

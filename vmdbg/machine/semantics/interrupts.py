@@ -1,6 +1,7 @@
 """INT n, INT3, INTO, INT1, IRET (SDM vol. 2, INT n, IRET; vol. 3, 6.12, 20.2.4, 20.3.3)."""
 
 from isa.lang.word import U8, U64, outlined
+from vmdbg.machine.debug import DB_BREAKPOINTS
 from vmdbg.machine.descriptor import (
     INDEX,
     RPL,
@@ -10,6 +11,7 @@ from vmdbg.machine.descriptor import (
     code_target,
     descriptor_present,
     descriptor_type,
+    drop_segments,
     fetch_descriptor,
     long_mode,
     put_cs,
@@ -23,7 +25,7 @@ from vmdbg.machine.events import deliver
 from vmdbg.machine.faults import fault
 from vmdbg.machine.flags import get_rflags, overflow, set_rflags
 from vmdbg.machine.gates import PRIVILEGED_SOFTWARE, SOFTWARE_EXCEPTION, SOFTWARE_INTERRUPT
-from vmdbg.machine.semantics.far import cut_offset, drop_segments, put_return_sp, put_return_stack, return_code, return_stack, stack_word
+from vmdbg.machine.semantics.far import cut_offset, put_return_sp, put_return_stack, return_code, return_stack, stack_word
 from vmdbg.machine.state import (
     BP,
     BRANCH,
@@ -77,7 +79,13 @@ def into(cpu, u):
 
 
 def int1(cpu, u):
-    return deliver(cpu, U64(DB), U64(PRIVILEGED_SOFTWARE), U64(0), U64(0), u.after)
+    """The data breakpoint of a MOV SS before it comes with it, not after it."""
+    hits = cpu.pending_db & DB_BREAKPOINTS
+    status = deliver(cpu, U64(DB), U64(PRIVILEGED_SOFTWARE), U64(0), U64(0), u.after)
+    if status == BRANCH and hits != 0:
+        cpu.dr[6] = (cpu.dr[6] & ~U64(DB_BREAKPOINTS)) | hits
+        cpu.pending_db = cpu.pending_db & ~U64(DB_BREAKPOINTS)
+    return status
 
 
 # ---- IRET

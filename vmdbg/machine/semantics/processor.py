@@ -1,17 +1,19 @@
 """What asks the processor about itself or makes it wait: MSRs, time, random numbers, CPUID, HLT, IF (SDM vol. 2)."""
 
+from isa.cpuid import ANY, MAX_BASIC, MAX_EXTENDED
 from isa.lang.word import U8, U64, like, outlined
 from vmdbg.machine.clock import read_tsc
 from vmdbg.machine.faults import fault_gp0, fault_ud
 from vmdbg.machine.flags import set_status
 from vmdbg.machine.msr import in_x2apic, read_apic, read_known, write_apic, write_known
+from vmdbg.machine.reset import APIC_ENABLED
 from vmdbg.machine.state import (
     CR0_PE,
+    CR4_OSXSAVE,
     CR4_PVI,
     CR4_TSD,
     CR4_VME,
     END,
-    EXIT,
     F_CF,
     F_IF,
     F_IOPL,
@@ -19,15 +21,20 @@ from vmdbg.machine.state import (
     F_VIP,
     F_VM,
     HALT,
+    LIMIT_CPUID,
     NEXT,
+    NX_DISABLED,
     RAX,
     RBX,
     RCX,
     RDX,
-    X_CPUID,
+    Identity,
+    Shared,
 )
 
 LOW32 = 0xFFFFFFFF
+ROW = Identity.size
+LIMITED_LEAF = 3  # the last basic leaf that CPUID shows to a guest that has asked for no more (IA32_MISC_ENABLE bit 22)
 
 
 def put_pair(cpu, value):
@@ -96,15 +103,47 @@ def rdpid(cpu, u, dst):
     return NEXT
 
 
+@outlined
+def identity(cpu, leaf, subleaf):
+    """Address of the row for a leaf, which the model has, and a subleaf; 0: none."""
+    shared = Shared(cpu.shared)
+    n = U64(0)
+    while n < shared.identity_count:
+        row = Identity(shared.identity + n * ROW)
+        if U64(row.leaf) == leaf and (U64(row.subleaf) == subleaf or U64(row.subleaf) == ANY):
+            return shared.identity + n * ROW
+        n = n + 1
+    return U64(0)
+
+
+@outlined
 def cpuid(cpu, u):
-    """Python answers in cpu.latch[0..3]: EAX, EBX, ECX, EDX."""
-    if cpu.latched == 0:
-        cpu.reason = U64(X_CPUID)
-        return EXIT
-    cpu.gpr[RAX] = cpu.latch[0] & LOW32
-    cpu.gpr[RBX] = cpu.latch[1] & LOW32
-    cpu.gpr[RCX] = cpu.latch[2] & LOW32
-    cpu.gpr[RDX] = cpu.latch[3] & LOW32
+    """The model's rows, with what depends on this vCPU and its state: APIC id, APIC, OSXSAVE, what IA32_MISC_ENABLE hides."""
+    leaf, subleaf = cpu.gpr[RAX] & LOW32, cpu.gpr[RCX] & LOW32
+    last = U64(MAX_BASIC)
+    if (cpu.misc_enable & LIMIT_CPUID) != 0:
+        last = U64(LIMITED_LEAF)
+    if (leaf > last and leaf < 0x80000000) or leaf > MAX_EXTENDED:
+        leaf = last  # leaves beyond the last answer as the last basic one does
+    eax, ebx, ecx, edx = U64(0), U64(0), U64(0), U64(0)
+    at = identity(cpu, leaf, subleaf)
+    if at != 0:
+        row = Identity(at)
+        eax, ebx, ecx, edx = U64(row.eax), U64(row.ebx), U64(row.ecx), U64(row.edx)
+    if leaf == 0:
+        eax = last
+    elif leaf == 1:
+        ebx = ebx | (cpu.index << 24)
+        if (cpu.apic_base & APIC_ENABLED) == 0:
+            edx = edx & ~U64(1 << 9)
+        if (cpu.cr4 & CR4_OSXSAVE) != 0:
+            ecx = ecx | (1 << 27)
+    elif leaf == 0xB:
+        ecx = (ecx & ~U64(0xFF)) | (subleaf & 0xFF)
+        edx = cpu.index
+    elif leaf == 0x80000001 and (cpu.misc_enable & NX_DISABLED) != 0:
+        edx = edx & ~U64(1 << 20)
+    cpu.gpr[RAX], cpu.gpr[RBX], cpu.gpr[RCX], cpu.gpr[RDX] = eax, ebx, ecx, edx
     return END
 
 
