@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmdbg.monitor.guest import Guest, GuestError, Options
-from vmdbg.monitor.load_disk import HEAD, is_floppy, is_iso, load_disk, load_floppy, load_iso
+from vmdbg.monitor.load_disk import HEAD, is_disk, is_floppy, is_iso, load_disk, load_floppy, load_iso
 from vmdbg.monitor.load_elf import is_elf, load_elf
-from vmdbg.monitor.load_flat import is_boot_sector, load_flat
+from vmdbg.monitor.load_flat import load_flat
 from vmdbg.monitor.load_linux import is_linux, load_linux
 from vmdbg.monitor.load_multiboot import is_multiboot, load_multiboot
 from vmdbg.monitor.load_multiboot2 import is_multiboot2, load_multiboot2
@@ -40,16 +40,16 @@ def by_content(matches: Callable[[bytes], bool]) -> Callable[[bytes, int], bool]
 
 
 BOOT = frozenset({"append", "initrd", "modules"})
-# In the order in which they are asked
+# In the order in which they are asked: a Linux image has the signature of a boot sector, a disk may have GRUB's multiboot header
 FORMATS = {
     "linux": Format(by_content(is_linux), load_linux, frozenset({"append", "initrd", "bits"})),
+    "iso": Format(by_content(is_iso), load_iso, disk=True),
+    "floppy": Format(is_floppy, load_floppy, disk=True),
+    "disk": Format(by_content(is_disk), load_disk, disk=True),
     "multiboot2": Format(by_content(is_multiboot2), load_multiboot2, BOOT),
     "multiboot": Format(by_content(is_multiboot), load_multiboot, BOOT),
     "pvh": Format(by_content(is_pvh), load_pvh, BOOT),
     "elf": Format(by_content(is_elf), load_elf, frozenset({"entry"})),
-    "iso": Format(by_content(is_iso), load_iso, disk=True),
-    "floppy": Format(is_floppy, load_floppy, disk=True),
-    "disk": Format(by_content(is_boot_sector), load_disk, disk=True),
     "rom": Format(by_content(is_rom), load_rom),
     "flat": Format(lambda image, size: True, load_flat, frozenset({"load_address", "entry", "bits"})),
 }

@@ -40,8 +40,13 @@ def smallest_floppy(size: int) -> int | None:
     return next((n for n in FLOPPIES if n >= 2880 and n * SECTOR_SIZE >= size), None)
 
 
+def is_disk(image: bytes) -> bool:
+    """A boot sector that is no ELF file's first page."""
+    return is_boot_sector(image) and image[:4] != b"\x7fELF"
+
+
 def is_floppy(image: bytes, size: int) -> bool:
-    return is_boot_sector(image) and floppy_size(image, size) is not None
+    return is_disk(image) and floppy_size(image, size) is not None
 
 
 def load_floppy(path: Path, image: bytes, options: Options) -> Guest:

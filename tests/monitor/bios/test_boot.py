@@ -6,6 +6,7 @@ import pytest
 
 from tests.monitor.bios.caller import BUFFER, Caller
 from tests.monitor.bios.media import SAY_DRIVE, floppy, iso, partitioned, sector, status
+from tests.monitor.images import multiboot_addresses
 from vmdbg.machine.machine import Machine
 from vmdbg.monitor.bare import Bare
 from vmdbg.monitor.guest import GuestError, Options
@@ -28,6 +29,7 @@ def run(path, **options) -> int:
 MEDIA = [
     ("a boot sector", sector(), "boot sector", 0x80),
     ("a disk", partitioned(), "disk image", 0x80),
+    ("a disk with a multiboot header", sector() + multiboot_addresses(b"\xf4"), "disk image", 0x80),
     ("a floppy by its size", floppy(), "floppy image", 0x00),
     ("a floppy of 360 KB", floppy(sectors=720), "floppy image", 0x00),
     ("a floppy by its parameter block", sector(FAT12.ljust(62, b"\0") + SAY_DRIVE) + bytes(5 * 512), "floppy image", 0x00),
