@@ -27,6 +27,7 @@ STATUSES = {  # code, options -> status, words on standard error
     "threaded-triple fault": ("0f 0b", [], 70, "-> a fault while #DF is delivered shuts the CPU down"),
     "threaded-halted for ever": ("90 f4", [], 72, "halted for ever at 0x100002: interrupts are off, after 2 steps"),
     "threaded-instruction limit": (SPIN, ["--max-instructions", "12345"], 74, "limit reached at 0x100000, after 12,345 steps"),
+    "threaded-two CPUs": (SPIN, ["--cpus", "2", "--max-instructions", "100"], 74, "limit reached at 0x100000 on CPU 0, after 100 steps"),
 }
 ODD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -116,6 +116,8 @@ def tell(session: Session, stop: Stop) -> None:
     if stop.has("limit") or stop.has("pause"):
         session.symbols = settled(session)
         place = f" at {session.place()}"
+    if len(session.machine.cpus) > 1:
+        place += f" on CPU {session.cpu_index}"
     print(f"vmdbg: {stop.text}{place}, after {stop.position:,} steps", file=sys.stderr)
     if stop.has("shutdown"):
         print("\n".join([*triple_fault(session), *where(session)]), file=sys.stderr)
