@@ -319,6 +319,9 @@ def compare(
         what = ignored(instance, chosen, vendor)
         if what.states.all():
             continue
+        if what.states.any():  # nor run: a far call in 32-bit code whose pushes wrap at 4 GiB never ends on Zen under Linux
+            chosen = chosen[~what.states]
+            what = ignored(instance, chosen, vendor)
         expected = oracle(chosen, instance.code, bits)
         got = ours(chosen, instance.code, bits)
         for row in applying(form, bits, vendor):
@@ -333,7 +336,7 @@ def compare(
             order = sorted(found, key=lambda name: (name != "vector", -int(found[name].sum())))
             first = int(np.flatnonzero(found[order[0]])[0])
             fields = {name: int(where.sum()) for name, where in found.items()}
-            yield Difference(instance, fields, each, chosen[first], expected[first], got[first])
+            yield Difference(instance, fields, len(chosen), chosen[first], expected[first], got[first])
 
 
 def hash_of(form: Form) -> int:
