@@ -51,6 +51,7 @@ class Console(Pane):
         self._last: Snapshot | None = None
         self._shown: dict[bool, Picture] = {}  # by serial
         self._news = False
+        self._title = "Console"
 
     def news(self) -> bool:
         """Whether something new is to be seen since this was asked last."""
@@ -78,16 +79,19 @@ class Console(Pane):
         if fresh[serial] or pictures[serial] is not self.picture:
             follows = serial != bool(self.picture is self._shown.get(True)) or self._at_end()
             self._news |= fresh[serial]
+            before = self.picture
             self.picture = self._shown[serial] = pictures[serial]
             self.show(self.picture.rows, WIDTH)
-            self.refresh()
+            for place in (before.cursor, self.picture.cursor):
+                if place is not None:
+                    self.refresh_line(place[0])
             if follows or not serial:
                 self._follow()
         other = pictures[not serial]
         mark = " *" if fresh[not serial] and other.text else ""
         names = [f"{'●' if serial is which else '○'} {name}" for which, name in ((False, "screen"), (True, "serial"))]
         names[not serial] += mark
-        self.border_title = f"Console: {'  '.join(names)}"
+        self._title = f"Console: {'  '.join(names)}"
         self._say_where_keys_go()
 
     def _at_end(self) -> bool:
@@ -103,11 +107,11 @@ class Console(Pane):
         self.scroll_to_region(Region(0, max(0, y - max(0, height - 1)), 1, max(1, height)), animate=False, force=True, x_axis=False)
 
     def _say_where_keys_go(self) -> None:
-        if not self.has_focus:
-            self.border_subtitle = "i: type"
-            return
-        paused = self._last is not None and not self._last.running and not self._last.stop.has("idle")
-        self.border_subtitle = ("paused: keys wait" if paused else "keys go to the guest") + " · control-] takes them back"
+        words = "i: type"
+        if self.has_focus:
+            paused = self._last is not None and not self._last.running and not self._last.stop.has("idle")
+            words = ("paused: keys wait" if paused else "keys go to the guest") + " · control-] takes them back"
+        self.entitle(self._title, words)
 
     # ---- Drawing
 

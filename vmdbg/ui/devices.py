@@ -85,7 +85,7 @@ class Devices(Screen):
     def _draw(self) -> None:
         if self.devices:
             device = self.devices[min(self.list.cursor, len(self.devices) - 1)]
-            self.registers.border_title = f"{device.name}: {device.place}"
+            self.registers.entitle(f"{device.name}: {device.place}")
             width = max(20, self.registers.scrollable_content_region.width)
             self.registers.show([row for r in device.registers for row in self._rows(device, r, width)])
 

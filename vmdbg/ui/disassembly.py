@@ -42,9 +42,9 @@ class Disassembly(Pane):
 
     def update_from(self, s: Snapshot) -> None:
         if s.running:
-            self.border_subtitle = "running"
+            self.entitle("Disassembly", "running")
             return
-        self.border_subtitle = ""
+        self.entitle("Disassembly")
         before, self.snapshot = self.snapshot, s
         rows: list[Row] = []
         self._addresses, self._current = [], -1

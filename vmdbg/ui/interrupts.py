@@ -16,7 +16,7 @@ class Interrupts(Pane):
 
     def update_from(self, s: Snapshot) -> None:
         view = s.vector_table
-        self.border_title = "Interrupts: IVT" if s.mode == "real" else "Interrupts: IDT"
+        self.entitle("Interrupts: IVT" if s.mode == "real" else "Interrupts: IDT")
         busy = [v for v in view.vectors if v.count or v.waiting]
         others = [v for v in view.vectors if not v.count and not v.waiting]
         width = max((len(v.span) for v in view.vectors), default=0)

@@ -15,12 +15,12 @@ class PageWalk(Pane):
         if s.running or s.walk is None:
             return
         w, digits = s.walk, 16 if s.bits == 64 else 8
-        self.border_title = f"Page walk: {w.linear:0{digits}x}, {s.walk_of}"
+        title = f"Page walk: {w.linear:0{digits}x}, {s.walk_of}"
         if w.root is None:
-            self.border_subtitle = ""
+            self.entitle(title)
             self.show([(("paging is off: linear is physical", "quiet"),)])
             return
-        self.border_subtitle = f"cr3 {w.root:08x}"
+        self.entitle(title, f"cr3 {w.root:08x}")
         rows: list[Row] = []
         for level in w.levels:
             rows.append(

@@ -1,6 +1,7 @@
 """A pane of lines, on the Line API: what every pane is made of."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 
 from rich.segment import Segment
 from textual.geometry import Region, Size
@@ -32,6 +33,7 @@ class Pane(ScrollView, can_focus=True):
     def __init__(self, title: str, id: str, help: str):
         super().__init__(id=id)
         self.border_title = title
+        self._titles = (title, "")
         self.tooltip = help
         self.rows: Sequence = ()  # of Row, but for panes that draw their own
 
@@ -39,11 +41,28 @@ class Pane(ScrollView, can_focus=True):
         """`width`: columns of the longest row, where that is known."""
         if rows == self.rows:
             return
-        self.rows = rows
+        before, self.rows = self.rows, rows
         longest = max((sum(len(text) for text, _ in row) for row in rows), default=0) if width is None else width
-        if self.virtual_size != (size := Size(longest, len(rows))):
+        size = Size(longest, len(rows))
+        if self.virtual_size.width != size.width or not self.show_vertical_scrollbar:
             self.virtual_size = size
-        self.refresh()
+            self.refresh()
+            return
+        if self.virtual_size != size:  # more or fewer rows: the screen's layout stays what it is
+            self.set_reactive(Pane.virtual_size, size)
+            self._scroll_update(size)
+        for y, (old, new) in enumerate(zip_longest(before, rows)):  # only what is new: a frame is to be cheap
+            if old is not new and old != new:
+                self.refresh_line(y)
+
+    def entitle(self, title: str, subtitle: str = "") -> None:
+        """Give the border its words, if they are new: it is drawn anew."""
+        if (title, subtitle) != self._titles:
+            if title != self._titles[0]:
+                self.border_title = title
+            if subtitle != self._titles[1]:
+                self.border_subtitle = subtitle
+            self._titles = (title, subtitle)
 
     def bring(self, y: int) -> None:
         """Make row y visible, with some rows around it."""

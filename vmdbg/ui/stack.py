@@ -15,7 +15,7 @@ class Stack(Pane):
     def update_from(self, s: Snapshot) -> None:
         if s.running:
             return
-        self.border_title = f"Stack {s.stack_top:08x}"
+        self.entitle(f"Stack {s.stack_top:08x}")
         rows: list[Row] = []
         for w in s.stack:
             look, mark = ("changed", "*") if w.changed else ("", " ")

@@ -17,6 +17,7 @@ class Status(Static):
         super().__init__(f"vmdbg  {guest}  opening …", id="status", markup=False)
         self.tooltip = self.HELP
         self._last: Snapshot | None = None
+        self._text = ""
 
     def on_resize(self, event: events.Resize) -> None:
         if self._last is not None:
@@ -34,4 +35,7 @@ class Status(Static):
         if len(left) + len(right) + 2 > room:
             state = state[: max(8, room - len(left) - len(f"  at {s.position:,}") - 3)] + "…"
             right = f"{state}  at {s.position:,}"
-        self.update(Content(left + " " * max(2, room - len(left) - len(right)) + right))
+        text = left + " " * max(2, room - len(left) - len(right)) + right
+        if text != self._text:
+            self._text = text
+            self.update(Content(text), layout=False)
