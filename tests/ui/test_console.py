@@ -15,8 +15,8 @@ from vmdbg.ui.guest_keys import keyboard_keys, serial_bytes
 
 # poll: mov dx, 3FD; in al, dx; test al, 1; jz poll; mov dx, 3F8; in al, dx; out dx, al; jmp poll
 ECHO = bytes.fromhex("bafd03 ec a801 74f8 baf803 ec ee ebf1")
-# The 8259 lets IRQ 1 through; its handler puts every make code on the screen, yellow on blue; the rest is HLT
-KEYS = bytes.fromhex("fab011e620b008e621b004e621b001e621b0fde621c70624002c7cc70626000000b800b88ec031fffbf4ebfde460a8807503b41eabb020e620cf")
+# The BIOS's timer stops; the 8259 lets IRQ 1 through; its handler puts every make code on the screen, yellow on blue; the rest is HLT
+KEYS = bytes.fromhex("fab030e643b011e620b008e621b004e621b001e621b0fde621c7062400307cc70626000000b800b88ec031fffbf4ebfde460a8807503b41eabb020e620cf")
 
 
 def app_of(tmp_path: Path, code: bytes) -> Debugger:
@@ -109,18 +109,17 @@ PERIODIC = bytes.fromhex(
 
 
 async def test_warp_is_heard_while_the_machine_waits(tmp_path):
-    """A command for any time, given to a running machine: idle time is skipped from then on, and said so; others are refused."""
+    """A command for any time, given to a running machine: idle time is skipped from then on, and said so."""
     app = app_of(tmp_path, PERIODIC)
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(pilot)
         await pilot.press("c")
         await settled(pilot, lambda: app.snapshot.running)
         session = app.session_thread.interpreter.session
-        await pilot.press("colon", *"warp", "space", *"on", "enter", *"si", "enter", "escape")
+        await pilot.press("colon", *"warp", "space", *"on", "enter", "escape")
         await settled(pilot, lambda: any("idle time is skipped" in line for line in screen_text(app)))
         assert session.warp
-        await settled(pilot, lambda: any("space pauses it" in line for line in screen_text(app)))
         before = session.machine.clock
-        await settled(pilot, lambda: session.machine.clock > before + 5 * 10**9)
+        await settled(pilot, lambda: session.machine.clock > before + 10**9)
         await pilot.press("space")
         await settled(pilot, lambda: app.snapshot.stop.has("pause"))
