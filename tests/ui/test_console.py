@@ -16,7 +16,9 @@ from vmdbg.ui.guest_keys import keyboard_keys, serial_bytes
 # poll: mov dx, 3FD; in al, dx; test al, 1; jz poll; mov dx, 3F8; in al, dx; out dx, al; jmp poll
 ECHO = bytes.fromhex("bafd03 ec a801 74f8 baf803 ec ee ebf1")
 # The BIOS's timer stops; the 8259 lets IRQ 1 through; its handler puts every make code on the screen, yellow on blue; the rest is HLT
-KEYS = bytes.fromhex("fab030e643b011e620b008e621b004e621b001e621b0fde621c7062400307cc70626000000b800b88ec031fffbf4ebfde460a8807503b41eabb020e620cf")
+KEYS = bytes.fromhex(
+    "fab030e643b011e620b008e621b004e621b001e621b0fde621c7062400307cc70626000000b800b88ec031fffbf4ebfde460a8807503b41eabb020e620cf"
+)
 
 
 def app_of(tmp_path: Path, code: bytes) -> Debugger:
