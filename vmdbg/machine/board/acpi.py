@@ -16,7 +16,7 @@ NANOSECONDS = 1_000_000_000
 STATUS, ENABLE, CONTROL, TIMER = 0, 2, 4, 8
 TIMER_STATUS, GLOBAL_STATUS, POWER_STATUS, RTC_STATUS, WAKE_STATUS = 0x01, 0x20, 0x100, 0x400, 0x8000
 SCI_ENABLED, SLEEP_TYPE, SLEEP_ENABLE = 0x0001, 0x1C00, 0x2000
-S5_TYPE = 5
+S5_TYPE = 0  # soft-off, as the PIIX4 has it (82371AB, PMCNTRL): firmware for it says so in its tables
 
 ACPI = np.dtype([("status", "<u2"), ("enable", "<u2"), ("control", "<u2"), ("half", "<u8")])
 
