@@ -29,7 +29,7 @@ class DeviceList(Pane):
 
 class Devices(Screen):
     BINDINGS = [
-        Binding("escape,q,d", "app.pop_screen", "Back", priority=True),
+        Binding("escape,q,d", "dismiss", "Back", priority=True),
         Binding("up,k", "move(-1)", "Previous", priority=True),
         Binding("down,j", "move(1)", "Next", priority=True),
         Binding("pageup", "page(-1)", "Page up", show=False),
