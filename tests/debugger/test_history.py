@@ -128,6 +128,20 @@ def test_backwards_through_breakpoints_threaded():
     assert back == there[::-1] and b.hits == hits
 
 
+def test_a_search_can_be_cancelled_threaded():
+    """It says how far it is, and ends where it began."""
+    s, done = session("dual_mode"), []
+    s.run(6000)
+    before, position = digest(s), s.position
+    s.break_at(0x12345678)
+    s.progress = lambda part: done.append(part) or s.interrupt()
+    stop = s.reverse_run()
+    assert stop.has("pause") and s.position == position and digest(s) == before
+    assert len(done) == 1 and 0 <= done[0] <= 1
+    s.progress = None
+    assert s.reverse_run().has("beginning") and s.position == 0
+
+
 @pytest.mark.parametrize("engine", ["plain", "threaded"])
 def test_inputs_come_again(tmp_path, engine):
     """What was typed is typed again where it was; the host hears what the guest says once."""

@@ -2,7 +2,7 @@
 
 values   sizes, numbers, errors
 boot     the options that load a guest
-debug run disasm isa bench core      the commands
+debug run trace disasm isa bench core      the commands
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from vmdbg.cli import bench, core, debug, disasm, isa, run
+from vmdbg.cli import bench, core, debug, disasm, isa, run, trace
 from vmdbg.cli.values import CANNOT_GO_ON, USAGE_ERROR, USER_BREAK, CannotGoOn, UsageError
 from vmdbg.monitor.guest import GuestError
 
@@ -22,8 +22,9 @@ app = App(
     result_action="return_value",
 )
 app.default(debug.debug)
-for command in (run.run, disasm.disasm, isa.isa, bench.bench, core.build):
+for command in (run.run, trace.record, trace.replay, disasm.disasm, isa.isa, bench.bench, core.build):
     app.command(command)
+app.command(trace.trace)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from vmdbg.debugger.causes import triple_fault
+from vmdbg.debugger.history import BOUND
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.serial_input import SerialInput
 from vmdbg.debugger.session import Session
@@ -16,6 +17,7 @@ from vmdbg.debugger.slide import settled
 from vmdbg.debugger.statistics import Statistics
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.symbols import Symbols
+from vmdbg.debugger.trace_writer import TraceWriter
 from vmdbg.monitor.guest import Guest
 
 POWERED_OFF, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK, ERROR = 0, 70, 72, 74, 76, 78
@@ -29,15 +31,17 @@ def run_headless(
     input_file: Path | None = None,
     stats: Path | None = None,
     symbols: Symbols | None = None,
+    trace: Path | None = None,
 ) -> int:
     """Run until the guest ends, is idle, or `limit` instructions are done; the exit status.
 
     What comes from `input_file`, else from standard input, goes to the serial port.  An idle guest has ended: nothing is
     due, and nobody can give it input.  `stats` gets figures of the run as JSON; `symbols` name addresses instead of the
-    guest's own.
+    guest's own; `trace` is a file for a recording.
     """
     out = SerialOutput()
-    session = open_bare(guest, out.put, symbols=symbols)
+    session = open_bare(guest, out.put, symbols=symbols, history=BOUND if trace is not None else 0)
+    writer = TraceWriter(trace, session, complain) if trace is not None else None
     out.closed = session.interrupt
     counting = Statistics(session) if stats is not None else nullcontext()
     source = SerialInput(session, input_file)
@@ -57,12 +61,18 @@ def run_headless(
                 stop = session.run(left)
     finally:
         out.flush()
+        if writer is not None:
+            writer.close(session.stop.text)
     if not stop.has("exit") and not stop.has("idle") and out.open:
         tell(session, stop)
     found = USER_BREAK if not out.open else status(stop)
     if isinstance(counting, Statistics) and stats is not None:
         stats.write_text(json.dumps(counting.figures(found), indent=2) + "\n")
     return found
+
+
+def complain(sentence: str) -> None:
+    print(f"vmdbg: {sentence}", file=sys.stderr)
 
 
 @contextmanager

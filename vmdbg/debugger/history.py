@@ -14,6 +14,7 @@ import zstandard
 from vmdbg.debugger.page_versions import ORIGIN, PageVersions
 from vmdbg.debugger.timeline import Input, Line, Saved
 from vmdbg.machine.checkpoint import Checkpoint, Checkpoints
+from vmdbg.monitor.transcript import Transcript
 
 SPACING = 0.1  # seconds of the processor, in which the machine runs from one checkpoint to the next
 LARGEST_SPACING = 0.2
@@ -36,8 +37,9 @@ class History:
 
     def __init__(self, monitor, apply: Callable[[str, object], None], bound: int = BOUND):
         self.machine, self.apply, self.bound = monitor.machine, apply, bound
-        self.transcript = monitor.transcript
-        self.keep = Checkpoints(monitor.machine, **monitor.state_roots())
+        roots = monitor.state_roots()
+        self.transcripts = [root for root in roots.values() if isinstance(root, Transcript)]
+        self.keep = Checkpoints(monitor.machine, **roots)
         self.versions = PageVersions()
         self.line = Line(end=self.position)
         self.lines = [self.line]
@@ -119,11 +121,12 @@ class History:
         fork = self.take()
         shared = old.saved[: old.saved.index(fork) + 1]
         self.line = Line(shared, old.inputs[: self._next], self.position, self.position)
-        old.transcript = self.transcript.heard, bytes(self.transcript.kept)
+        old.transcripts = [t.future() for t in self.transcripts]
         self.lines.append(self.line)
         self.live = True
         self._seconds = fork.seconds
-        self.transcript.forget_future()
+        for transcript in self.transcripts:
+            transcript.forget_future()
 
     def take_line(self, number: int) -> None:
         """Be at the end of line `number`; where this one ends is kept."""
@@ -132,11 +135,19 @@ class History:
             self.go(line.end)
             return
         self.leave_end()
-        self.line.transcript = self.transcript.heard, bytes(self.transcript.kept)
+        self.line.transcripts = [t.future() for t in self.transcripts]
         self.line = line
-        self.transcript.heard, self.transcript.kept[:] = line.transcript
+        for transcript, future in zip(self.transcripts, line.transcripts):
+            transcript.take_future(future)
         self.restore(line.saved[-1])
         self.forward(line.end)
+
+    def begin_again(self) -> None:
+        """Forget what was recorded: checkpoints come from a trace, and none of what memory holds now is theirs."""
+        self.line.saved.clear()
+        self._table[:] = ORIGIN
+        self.machine.page_dirty.array[self.keep.first_pages()] = 1
+        self.live = False
 
     # ---- Living it again ------------------------------------------------------------------------------------------
 
@@ -157,8 +168,19 @@ class History:
         self.machine.waits = False
         return self.machine.run(self.stretch(budget), resume=resume)
 
-    def _give_again(self) -> None:
-        inputs = self.line.inputs
+    def meet(self, saved: Saved) -> None:
+        """From the checkpoint before it, run to where a checkpoint of the line was taken."""
+        self.forward(saved.position)
+        self._give_again(saved.inputs)
+        self.machine.idle_until(saved.clock)
+
+    def met(self, saved: Saved) -> None:
+        """The machine is as that checkpoint says."""
+        self.keep.begin_interval()
+        self._table, self._base = self.line.table(saved, self.keep.page_count), saved
+
+    def _give_again(self, count: int | None = None) -> None:
+        inputs = self.line.inputs[:count]
         while self._next < len(inputs) and inputs[self._next].position <= self.position:
             due = inputs[self._next]
             self._next += 1

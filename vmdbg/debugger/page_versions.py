@@ -8,9 +8,10 @@ import numpy as np
 import zstandard
 
 PAGE = 4096
-LEVEL = 1
+LEVEL = -1  # unpacked twice as fast as at level 1, and an eighth larger
 PIECE = 1024  # pages that are unpacked at once
 BUFFERS, LEAST_ROOM = 3, 1024
+REST = 1.0  # seconds without work after which the thread ends
 ORIGIN = 0  # the version of a page that no checkpoint holds: what it was at the start
 
 
@@ -22,7 +23,7 @@ class PageVersions:
         self._buffers: list[np.ndarray] = []  # that are free: memory that was used before is much faster than new
         self.size = 0
         self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[tuple[int, np.ndarray] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[int, np.ndarray]] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._idle = threading.Condition(self._lock)
         self._waiting = 0
@@ -43,10 +44,10 @@ class PageVersions:
             self._data.extend(memoryview(row) for row in contents)
             self.size += contents.size
             self._waiting += 1
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._compress, name="page versions", daemon=True)
-            self._thread.start()
-        self._queue.put((first, contents))
+            self._queue.put((first, contents))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._compress, name="page versions", daemon=True)
+                self._thread.start()
         return np.arange(first, first + len(contents), dtype=np.int32)
 
     def add_compressed(self, pieces: list[bytes]) -> np.ndarray:
@@ -59,8 +60,15 @@ class PageVersions:
 
     def _compress(self) -> None:
         compressor = zstandard.ZstdCompressor(level=LEVEL, write_content_size=True)
-        while (work := self._queue.get()) is not None:
-            first, contents = work
+        while True:
+            try:
+                first, contents = self._queue.get(timeout=REST)
+            except queue.Empty:
+                with self._lock:
+                    if self._queue.empty():
+                        self._thread = None
+                        return
+                continue
             pieces = compress(compressor, contents)
             with self._lock:
                 for n, piece in enumerate(pieces, first):
@@ -108,9 +116,6 @@ class PageVersions:
             for n in versions.tolist():
                 self.size -= len(self._data[n] or b"")
                 self._data[n] = None
-
-    def close(self) -> None:
-        self._queue.put(None)
 
 
 def unpack(data: list, contents: np.ndarray) -> np.ndarray:

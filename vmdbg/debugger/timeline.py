@@ -50,7 +50,7 @@ class Line:
     inputs: list[Input] = field(default_factory=list)
     end: int = 0
     fork: int | None = None
-    transcript: tuple[int, bytes] = (0, b"")  # of a line that was left: Transcript.heard and kept
+    transcripts: list[tuple[int, bytes]] = field(default_factory=list)  # of a line that was left: Transcript.future
 
     def insert(self, saved: Saved) -> None:
         insort(self.saved, saved, key=lambda s: s.order)

@@ -139,7 +139,7 @@ class Checkpoints:
         self.devices.restore(saved["devices"])
         machine.cpu_states[:, :ARCHITECTURAL] = cpus.reshape(-1, ARCHITECTURAL)
         for cpu in machine.cpus:
-            cpu.slow = cpu.let_pass = cpu.origin = cpu.watch_hit = 0
+            cpu.slow = cpu.let_pass = cpu.stopped = cpu.origin = cpu.watch_hit = 0
             cpu.mode_seen = mode_word(cpu)
         flags = machine.page_flags.array
         kept = np.zeros_like(flags)

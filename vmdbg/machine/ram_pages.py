@@ -12,6 +12,7 @@ from vmdbg.machine.machine import PAGE, Machine
 PRESENT = 1 << 63 | 1 << 62  # in an entry of Linux's pagemap: in memory, or swapped out
 PAGEMAP = Path("/proc/self/pagemap")
 NO_PAGE = (1 << 64) - 1
+PART = 256  # pages that are looked at together
 
 
 def begin_interval(machine: Machine) -> None:
@@ -55,4 +56,5 @@ def used_pages(machine: Machine) -> np.ndarray:
     except OSError:  # another system: all are looked at
         pass
     ram = machine.ram.reshape(-1, PAGE).view(np.uint64)
-    return np.array([n for n in pages if ram[n].any()], np.int64)
+    parts = [pages[at : at + PART] for at in range(0, len(pages), PART)]
+    return np.concatenate([part[ram[part].any(axis=1)] for part in parts]) if parts else pages

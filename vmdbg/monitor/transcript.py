@@ -36,6 +36,14 @@ class Transcript:
         del self.kept[max(len(self.kept) - (self.heard - self.said), 0) :]
         self.heard = self.said
 
+    def future(self) -> tuple[int, bytes]:
+        """All that was heard, for take_future."""
+        return self.heard, bytes(self.kept)
+
+    def take_future(self, future: tuple[int, bytes]) -> None:
+        """Another line of history: what was heard in it."""
+        self.heard, self.kept[:] = future
+
     def save(self) -> int:
         return self.said
 
