@@ -13,6 +13,8 @@ from vmdbg.monitor.low_memory import place_low_memory
 from vmdbg.monitor.start import start
 from vmdbg.monitor.transcript import KEPT, Transcript
 
+MULTIBOOT = ("multiboot", "multiboot2")  # the loader leaves the machine as the BIOS has set it up (Multiboot 0.6.96, 3.2)
+
 
 class Bare:
     """A PC that runs one guest: disks through the built-in BIOS, kernels as a boot loader would start them.
@@ -39,7 +41,7 @@ class Bare:
         )
         self.uart, self.vga = self.board.uart, self.board.vga
         self._firmware_tables()
-        if guest.bits == 16 and guest.rom is None:
+        if guest.rom is None and (guest.bits == 16 or guest.format in MULTIBOOT):
             power_on(machine, self.board, guest)
         guest.place(machine.ram)
         if guest.rom is not None:
