@@ -128,7 +128,7 @@ def test_a_boot_that_does_not_end_is_given_up(tmp_path):
 
 # ---- the boot of Linux, with a kernel of a few instructions
 
-OFF = ((0xB004, 0x2000), (0x604, 0x3400))  # PM1_CNT, SLP_EN and type: in Bochs, vmdbg
+OFF = ((0xB004, 0x2000), (0x604, 0x2000))  # PM1_CNT, SLP_EN and type 0: in Bochs, vmdbg
 WORDS = b"reboot: Power down\r\n"
 SEND = "ba f8 03 00 00 b0 {:02x} ee ba fd 03 00 00 ec a8 40 74 fb"  # and wait until it has left
 TINY = bytes.fromhex("ba fb 03 00 00 b0 03 ee")  # 8 bits a byte

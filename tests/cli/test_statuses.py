@@ -16,7 +16,7 @@ LONGEST = 120  # seconds; the core is there (conftest.py builds it first)
 ECHO = "ba fd 03 ec a8 01 74 f8 b2 f8 ec 3c 71 74 05 fe c0 ee eb ec b0 03 e6 f4"
 FLOOD = "66 ba f8 03 b0 41 ee eb fd"  # sends for ever
 SPIN = "eb fe"
-POWER_OFF = "66 ba 04 06 66 b8 00 34 66 ef"  # 32 bits: SLP_TYP 5 and SLP_EN to PM1_CNT
+POWER_OFF = "66 ba 04 06 66 b8 00 20 66 ef"  # 32 bits: SLP_TYP 0 and SLP_EN to PM1_CNT
 STATUSES = {  # code, options -> status, words on standard error
     "threaded-powered off": (POWER_OFF, ["--bits", "32"], 0, ""),
     "threaded-idle": ("fb f4", [], 0, ""),
