@@ -125,3 +125,16 @@ async def test_warp_is_heard_while_the_machine_waits(tmp_path):
         await settled(pilot, lambda: session.machine.clock > before + 10**9)
         await pilot.press("space")
         await settled(pilot, lambda: app.snapshot.stop.has("pause"))
+
+
+async def test_leaving_while_the_machine_runs(tmp_path):
+    """q with the machine running flat out: the app ends, and whatever the session still says goes nowhere."""
+    app = app_of(tmp_path, ECHO)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        await pilot.press("c")
+        await settled(pilot, lambda: app.snapshot.running)
+        await pilot.press("q")
+    assert app.return_code == 0
+    app.session_thread.join(20)
+    assert not app.session_thread.is_alive()

@@ -91,7 +91,14 @@ class Debugger(App):
 
     # ---- From the session ---------------------------------------------------------------------------------------------
 
+    @property
+    def leaving(self) -> bool:
+        """Whether the panes are gone already, while the session's thread still has something to say."""
+        return not self.query("#output")
+
     def on_taken(self, message: Taken) -> None:
+        if self.leaving:
+            return
         self.snapshot = self.session_thread.seen()
         self.query_one("#panes").set_class(self.snapshot.bits == 64, "-bits64")
         for view in VIEWS:
@@ -100,6 +107,8 @@ class Debugger(App):
             self.screen.update_from(self.snapshot)
 
     def on_answered(self, message: Answered) -> None:
+        if self.leaving:
+            return
         self.query_one(Output).add(message.line, message.answer, message.failed)
         if self.snapshot is not None and self.snapshot.stop.has("shutdown") and not message.failed:
             self.action_pane("output")  # the autopsy
