@@ -7,7 +7,7 @@ import pytest
 
 from tests.monitor.images import BASE, elf, linux, multiboot, multiboot2, multiboot_addresses, pvh
 from vmdbg.machine.board.acpi_tables import RSDP
-from vmdbg.machine.state import RAX, RBX, RSI
+from vmdbg.machine.state import RAX, RBX, RSI, RSP
 from vmdbg.monitor.guest import GuestError, Options, Piece
 from vmdbg.monitor.load import FORMATS, load_guest
 from vmdbg.monitor.memory_map import Room, ranges
@@ -136,13 +136,27 @@ def test_linux_zero_page(load, tmp_path):
     assert load(linux(LEAVE), bits=32).entry == 0x1000000
 
 
+def test_linux_through_its_setup_code(load, tmp_path):
+    """What boot.rst asks of a loader that enters in real mode."""
+    initrd = tmp_path / "initrd"
+    initrd.write_bytes(b"initrd" * 1000)
+    guest = load(linux(LEAVE), bits=16, append="quiet", initrd=str(initrd))
+    ram = memory_of(guest)
+    assert (guest.bits, guest.entry, guest.selectors, dict(guest.registers)[RSP]) == (16, 0x10200, (0x1020, 0x1000), 0xE000)
+    assert ram[0x10202:0x10206] == b"HdrS" and ram[0x10210] == 0xFF and ram[0x10211] & 0x81 == 0x81
+    code, where, size, line = (struct.unpack_from("<I", ram, 0x10000 + at)[0] for at in (0x214, 0x218, 0x21C, 0x228))
+    assert (code, string(ram, line)) == (0x100000, b"quiet")
+    assert struct.unpack_from("<H", ram, 0x10224)[0] == 0xDE00
+    assert bytes(ram[where : where + size]) == initrd.read_bytes()
+    assert ram[0x100200:0x100202] == LEAVE
+
+
 REFUSED = [
     (linux(LEAVE)[:600], {}, "a truncated Linux image"),
     (linux(LEAVE)[:1030], {}, "a truncated Linux image: 528 bytes of kernel are announced"),
     (linux(LEAVE, version=0x201), {}, "protocol 2.01"),
     (linux(LEAVE), {"memory": 8 << 20}, "needs memory up to 17 MiB"),
     (linux(LEAVE), {"append": "x" * 300}, "300 bytes; this kernel takes 255"),
-    (linux(LEAVE), {"bits": 16}, "starts in 32 or 64 bits"),
     (linux(LEAVE, flags=0), {"bits": 64}, "no 64-bit entry"),
     (linux(LEAVE), {"initrd": "/nonexistent"}, "no such file"),
     (linux(LEAVE), {"modules": ("/x",)}, "does not take --module"),

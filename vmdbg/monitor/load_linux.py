@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 
 from vmdbg.machine.board.acpi_tables import RSDP
-from vmdbg.machine.state import RSI
+from vmdbg.machine.state import RSI, RSP
 from vmdbg.monitor.guest import Guest, GuestError, Options, Piece
 from vmdbg.monitor.memory_map import MIB, Room, ranges, upper_kib
 from vmdbg.monitor.read_image import read_image
@@ -33,6 +33,7 @@ EXT_MEM_K, VIDEO_MODE, VIDEO_COLS, VIDEO_LINES, VIDEO_IS_VGA, VIDEO_POINTS = 0x0
 ACPI_RSDP_ADDR, ALT_MEM_K, E820_ENTRIES, E820_TABLE, ZERO_PAGE_SIZE = 0x70, 0x1E0, 0x1E8, 0x2D0, 0x1000
 LOADED_HIGH, XLF_KERNEL_64, UNKNOWN_LOADER, ENTRY_64, SECTOR, HEADER_SIZE = 0x01, 0x01, 0xFF, 0x200, 512, 0x268
 SELECTORS = (0x10, 0x18)  # __BOOT_CS, __BOOT_DS
+SETUP, SETUP_SIZE, HEAP_END, HEAP_END_PTR, CAN_USE_HEAP = 0x10000, 0x8000, 0xE000, 0x224, 0x80
 DEFAULT_ADDR_MAX, DEFAULT_CMDLINE_SIZE = 0x37FFFFFF, 255
 
 
@@ -41,7 +42,7 @@ def is_linux(image: bytes) -> bool:
 
 
 def load_linux(path: Path, image: bytes, options: Options) -> Guest:
-    """The kernel with its command line (`append`) and initrd; `bits` 32 or 64 chooses the entry."""
+    """The kernel with its command line (`append`) and initrd; `bits` 16, 32 or 64 chooses the entry."""
     if len(image) < HEADER_SIZE:
         raise GuestError(f"{path}: a truncated Linux image: its setup header ends after {len(image):,} bytes")
 
@@ -66,7 +67,7 @@ def load_linux(path: Path, image: bytes, options: Options) -> Guest:
     if bits == 64 and not (version >= 0x20C and field(XLOADFLAGS, "<H") & XLF_KERNEL_64):
         raise GuestError(f"{path}: this kernel has no 64-bit entry")
     if bits == 16:
-        raise GuestError(f"{path}: a Linux image starts in 32 or 64 bits here, not through its 16-bit setup code")
+        return real_mode(path, image, options, kernel, start, room)
 
     zero = bytearray(ZERO_PAGE_SIZE)
     header_end = min(MAGIC + field(HEADER_END, "B"), E820_TABLE)
@@ -89,6 +90,42 @@ def load_linux(path: Path, image: bytes, options: Options) -> Guest:
     entry = address + (ENTRY_64 if bits == 64 else 0)
     return Guest(
         path, "Linux", bits, entry, tuple(room.pieces), options.memory, cpus=options.cpus, registers=registers, selectors=SELECTORS
+    )
+
+
+def real_mode(path: Path, image: bytes, options: Options, kernel: bytes, start: int, room: Room) -> Guest:
+    """Through the kernel's own setup code, which asks the BIOS (boot.rst, "Loading the rest of the kernel", "Running the kernel").
+
+    10000 boot sector and setup    1E000 end of heap and stack    1E000 command line    100000 the kernel
+    """
+    setup = bytearray(image[:start].ljust(SETUP_SIZE, b"\0"))
+    line = (options.append or "").encode() + b"\0"
+    if len(setup) > HEAP_END or len(line) > 0x10000 - HEAP_END:
+        raise GuestError(f"{path}: {max(len(setup), len(line)):,} bytes of setup code or command line do not fit below 128 KiB")
+    setup[TYPE_OF_LOADER] = UNKNOWN_LOADER
+    setup[LOADFLAGS] |= CAN_USE_HEAP
+    struct.pack_into("<I", setup, CODE32_START, MIB)
+    struct.pack_into("<H", setup, HEAP_END_PTR, HEAP_END - 0x200)
+    struct.pack_into("<I", setup, CMD_LINE_PTR, SETUP + HEAP_END)
+    pieces = [Piece(SETUP, bytes(setup), len(setup)), Piece(SETUP + HEAP_END, line, len(line)), Piece(MIB, kernel, len(kernel))]
+    if options.initrd is not None:
+        initrd = read_image(Path(options.initrd), options.memory)
+        limit = struct.unpack_from("<I", image, INITRD_ADDR_MAX)[0] if image[VERSION] >= 3 else DEFAULT_ADDR_MAX
+        where = Room(room.pieces, min(options.memory, limit + 1)).put(initrd, "an initrd", first=MIB, high=True)
+        pieces.append(Piece(where, initrd, len(initrd)))
+        struct.pack_into("<II", setup, RAMDISK_IMAGE, where, len(initrd))
+        pieces[0] = Piece(SETUP, bytes(setup), len(setup))
+    segment = SETUP >> 4
+    return Guest(
+        path,
+        "Linux",
+        16,
+        SETUP + SECTOR,
+        tuple(pieces),
+        options.memory,
+        cpus=options.cpus,
+        registers=((RSP, HEAP_END),),
+        selectors=(segment + (SECTOR >> 4), segment),
     )
 
 
