@@ -35,6 +35,7 @@ MEDIA = [
     ("a floppy by its parameter block", sector(FAT12.ljust(62, b"\0") + SAY_DRIVE) + bytes(5 * 512), "floppy image", 0x00),
     ("a CD", iso(sector()), "CD-ROM image", 0xE0),
     ("a CD that loads elsewhere", iso(sector(), segment=0x07C0), "CD-ROM image", 0xE0),
+    ("a CD that loads high", iso(sector(), segment=0x2000), "CD-ROM image", 0xE0),
     ("a CD with a floppy", iso(floppy(), medium=2, count=1), "CD-ROM image", 0x00),
     ("a CD with a disk", iso(partitioned(), medium=4, count=1), "CD-ROM image", 0x80),
     ("a hybrid", sector(b"\xf4") + iso(sector())[512:], "CD-ROM image", 0xE0),

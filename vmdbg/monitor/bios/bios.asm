@@ -45,6 +45,10 @@ NO_SERVICE equ  0xFF53                  ; an IRET
         place   0xE05B
         jmp     post
 
+        place   0xE6E0                  ; the last instruction before a boot sector
+hand_over:
+        iret
+
         place   0xE6F2                  ; the bootstrap: INT 19h
 bootstrap:
         jmp     boot
