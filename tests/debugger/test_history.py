@@ -225,3 +225,25 @@ def test_without_a_recording():
     for line in ("rsi", "seek 0", "history", "line 0"):
         with pytest.raises(CommandError, match="not recorded"):
             Interpreter(s).execute(line)
+
+
+@pytest.mark.parametrize("lines", [["watch 0x8000"], ["watch 0x8000", "b 0x1004 if ax & 1"]])
+def test_every_kind_of_stop_backwards(tmp_path, lines):
+    """Stops before and after a step, with checkpoints at the stops themselves: the same places in the opposite order."""
+    code = bytes.fromhex("40 a3 00 80 8b 1e 00 80 eb f7".replace(" ", ""))  # again: inc ax; mov [8000h], ax; mov bx, [8000h]; jmp again
+    path = tmp_path / "loop.bin"
+    path.write_bytes(code)
+    s = open_bare(load_flat(path, code, Options(memory=1 << 20, bits=16, load_address=0x1000)), engine="plain", history=BOUND)
+    i, there = Interpreter(s), []
+    for line in lines:
+        i.execute(line)
+    while len(there) < 3:
+        stop = s.run()
+        there.append((stop.position, {r.kind for r in stop.reasons}, int(s.cpu.gpr[0])))
+    s.step(3)
+    while s.position < there[-1][0] + 3:
+        s.step(1)
+    back = []
+    while not (stop := s.reverse_run()).has("beginning"):
+        back.append((stop.position, {r.kind for r in stop.reasons}, int(s.cpu.gpr[0])))
+    assert [b for b in back if b[0] <= there[-1][0]] == there[::-1]

@@ -15,6 +15,7 @@ from vmdbg.machine.state import RSP
 
 STRETCH = 2_000_000  # steps of a search before it is asked whether it goes on
 APART = 0.01  # seconds of a search between two checkpoints at stops
+AFTERWARDS = ("watch", "mode")  # stops of the machine that come after the step they are about
 ALL_VECTORS = range(256)
 CALL_LENGTHS = range(1, 16)
 RETURNS = ("ret", "iret", "sysret", "sysexit", "leave")
@@ -106,15 +107,25 @@ def find_last(session, history: History, here: int, until, traps, only_traps: bo
         if session.progress is not None:
             session.progress(1 - first.position / max(here, 1))
         history.restore(first)
-        hit = walk(session, history, last, until, traps, wanted)
+        hit = walk(session, history, last, last < here, until, traps, wanted)
         if hit is not None:
-            return hit
+            if hit.position != first.position or not n or not any(int(cpu.watching) for cpu in session.machine.cpus):
+                return hit
+            history.restore(intervals[n - 1])  # the step before may have its part in this stop
+            whole = walk(session, history, first.position, True, until, traps, wanted)
+            if whole is not None and whole.position == hit.position:
+                return whole
+            history.restore(first)
+            return walk(session, history, last, last < here, until, traps, wanted)
         last = first.position
     return None
 
 
-def walk(session, history: History, last: int, until, traps, wanted) -> Stop | None:
-    """Run to `last` through all stops before it, and be at the last one of these again."""
+def walk(session, history: History, last: int, closed: bool, until, traps, wanted) -> Stop | None:
+    """Run to `last` through all stops before it, and be at the last one of these again.
+
+    closed: what the step that leads to `last` did counts too (a watchpoint stops after it); no other interval sees it.
+    """
     start = near = history._base
     hit, resume, looked = None, False, perf_counter()
     while session.position < last:
@@ -124,7 +135,7 @@ def walk(session, history: History, last: int, until, traps, wanted) -> Stop | N
         resume = found.reason in BEFORE
         if stop is None:
             continue
-        if stop.position >= last or stop.ended:
+        if stop.ended or stop.position > last or (stop.position == last and not (closed and found.reason in AFTERWARDS)):
             break
         if wanted is not None and stop.has("step") and not wanted(session):
             continue
