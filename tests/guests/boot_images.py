@@ -1,6 +1,7 @@
 """Disk and CD-ROM images that boot Debian's kernel through Debian's GRUB, made with Debian's tools; skips where those are not."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -100,6 +101,7 @@ def initramfs_with(modules: tuple[str, ...], script: str) -> bytes:
     drivers = kernel.parent.parent / "lib/modules" / kernel.name.removeprefix("vmlinuz-") / "kernel/drivers"
     if not drivers.is_dir():
         pytest.skip(f"the kernel's modules are not beside it: no {drivers}")
+    modules = with_dependencies(drivers.parent, modules)
     init = "#!/bin/sh\nmount -t proc proc /proc\nmount -t sysfs sys /sys\nmount -t devtmpfs dev /dev\n"
     init += "".join(f"insmod /{os.path.basename(m)}.ko\n" for m in modules) + script
     return archive(
@@ -108,6 +110,26 @@ def initramfs_with(modules: tuple[str, ...], script: str) -> bytes:
             Entry("bin/busybox", FILE, static_busybox()),
             *(Entry(f"bin/{name}", LINK, b"busybox") for name in (*APPLETS, "insmod", "dd", "sync", "cut", "md5sum", "grep")),
             Entry("init", FILE, init.encode()),
-            *(Entry(f"{os.path.basename(m)}.ko", FILE, (drivers / f"{m}.ko").read_bytes()) for m in modules),
+            *(Entry(f"{os.path.basename(m)}.ko", FILE, (drivers.parent / f"{m}.ko").read_bytes()) for m in modules),
         ]
     )
+
+
+def with_dependencies(folder: Path, modules: tuple[str, ...]) -> tuple[str, ...]:
+    """What these drivers (paths below kernel/drivers, without .ko) need comes before them; paths are below `folder`."""
+    found: dict[str, str] = {path.stem.replace("-", "_"): str(path.relative_to(folder))[:-3] for path in folder.rglob("*.ko")}
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        path = found[name]
+        if path in order:
+            return
+        depends = re.search(rb"\0depends=([^\0]*)", (folder / f"{path}.ko").read_bytes())
+        for other in (depends[1].decode() if depends else "").split(","):
+            if other:
+                visit(other.replace("-", "_"))
+        order.append(path)
+
+    for module in modules:
+        visit(os.path.basename(module))
+    return tuple(order)
