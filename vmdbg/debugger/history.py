@@ -79,8 +79,9 @@ class History:
             return self._base
         saved = self._save(self.keep.take(room=self.versions.room), temporary)
         if temporary:
-            self._forget_temporaries()
-        elif self.live and self.taken is not None:
+            self._forget_temporaries()  # what an older one held may be merged into this one
+            return self._base
+        if self.live and self.taken is not None:
             self.taken(self.line, saved)
         return saved
 
