@@ -9,7 +9,7 @@ exits           what compiled code left to Python, by reason; ports, msrs, devic
 clock           guest seconds that went by, idle time included; idle: those that were skipped
 seconds         by the host's clock while the guest ran; user_cpu, system_cpu: of the process then
 instructions_per_second
-translation     blocks and instructions in the cache at the end; drops: how often the whole cache was dropped
+translation     blocks and instructions in the cache at the end; drops: how often code was dropped because its bytes changed, or for room
 """
 
 import resource
@@ -32,6 +32,7 @@ class Statistics:
         self.exits: Counter[tuple[int, int]] = Counter()
         session.machine.exits = self.exits
         self.seconds = self.user = self.system = 0.0
+        self._skipped = session.machine.clock - session.machine.position  # before: what firmware took, and idle time
 
     def __enter__(self) -> "Statistics":
         self._began = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF)
@@ -62,7 +63,7 @@ class Statistics:
             msrs=self.by_place(MSRS),
             device_pages=self.by_place(PAGES),
             clock=machine.clock / 1e9,
-            idle=(machine.clock - machine.position) / 1e9,
+            idle=(machine.clock - machine.position - self._skipped) / 1e9,
             seconds=round(self.seconds, 6),
             user_cpu=round(self.user, 6),
             system_cpu=round(self.system, 6),
