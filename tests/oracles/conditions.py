@@ -115,6 +115,11 @@ def _unaligned_16(instance, states):
     return (effective(place, states, instance.bits) & np.uint64(15) != 0) & in_stack
 
 
+def _stack_wraps(instance, states):
+    """Pushing on a 32-bit stack goes below offset 0."""
+    return states["gpr"][:, RSP] & np.uint64(0xFFFFFFFF) < 16
+
+
 def _massive_scale(instance, states):
     """FSCALE by so much that a result with an adjusted exponent is out of range too."""
     raw = np.ascontiguousarray(states["fx"]["st"][:, 1])
@@ -150,6 +155,7 @@ CONDITIONS = {
     "canonical_edge": _canonical_edge,
     "unaligned_16": _unaligned_16,
     "massive_scale": _massive_scale,
+    "stack_wraps": _stack_wraps,
     "outer_return": _outer_return,
     "emulated": _constant(lambda i: native.emulates_umip()),
     "emulated_32": _constant(lambda i: native.emulates_umip() and i.form.osize == 32 and not i.form.memory),
