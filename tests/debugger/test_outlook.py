@@ -69,7 +69,7 @@ def test_an_interrupt_and_a_fault_before_they_are_delivered(dual):
     assert s.run().vector == 14
     assert outlook(s) == "#PF write, page not present"
     snapshot = Taker(s).take()
-    assert [v.span for v in snapshot.vectors if v.waiting] == ["0e"]
+    assert [v.span for v in snapshot.vector_table.vectors if v.waiting] == ["0e"]
     assert snapshot.walk is not None and snapshot.walk.linear == 0x0804FFEC
     assert [level.present for level in snapshot.walk.levels] == [True, False]
     assert snapshot.walk.physical is None
