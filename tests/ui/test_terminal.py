@@ -1,5 +1,6 @@
 """The real program in a real terminal, driven by tmux as a user would."""
 
+import itertools
 import os
 import shlex
 import shutil
@@ -10,6 +11,7 @@ import time
 import pytest
 
 pytestmark = [pytest.mark.tmux, pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")]
+SERVERS = itertools.count()  # a server that is killed takes a moment to give its socket up
 FIRST_FRAME = 120  # seconds: the core may have to be built
 
 
@@ -51,7 +53,7 @@ def terminal(tmp_path):
     opened = []
 
     def open_terminal(columns: int, lines: int, *command: str) -> Terminal:
-        t = Terminal(f"vmdbg-test-{os.getpid()}-{len(opened)}", columns, lines, *command)
+        t = Terminal(f"vmdbg-test-{os.getpid()}-{next(SERVERS)}", columns, lines, *command)
         opened.append(t)
         return t
 
