@@ -47,6 +47,7 @@ from .system import (
     SYSTEM_RESULT,
     TABLES,
     TABLES_SIZE,
+    TR,
     TRIPLE_FAULT,
     UNUSABLE,
     WAITING,
@@ -264,7 +265,8 @@ class Bochs:
         if vector == PF_FAULT:
             result["fault_address"] = result["cr2"]
             result["cr2"] = state["cr2"]
-        if vector not in _TRAPS:
+        switched = result["segment"]["selector"][TR] != state["segment"]["selector"][TR]  # the fault is the new task's
+        if vector not in _TRAPS and not switched:
             result["rip"] = state["rip"]
             result["gpr"][RSP] = state["gpr"][RSP]
 
