@@ -8,6 +8,7 @@
 The legacy interface and MSI-X are absent.  A driver that breaks the rules finds NEEDS_RESET in the status.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import numpy as np
@@ -57,7 +58,7 @@ VIRTIO = np.dtype(
 )
 
 
-class Virtio:
+class Virtio(ABC):
     """A device with `queues` virtqueues; a subclass has `kind` (its device ID), `features`, `own()` and `serve`.
 
     memory: as the machine has it.  line(level): INTA.  `function` is what is plugged into PCI.
@@ -83,9 +84,9 @@ class Virtio:
         """The device's own configuration."""
         return b""
 
+    @abstractmethod
     def serve(self, number: int) -> None:
         """The driver has put something into a queue."""
-        raise NotImplementedError
 
     def chains(self, number: int):
         """The chains that wait in a queue, one by one."""
