@@ -95,3 +95,17 @@ def test_a_segment_that_becomes_null_on_a_return_keeps_its_base():
     assert m.run(1).reason == "budget"
     assert (int(cpu.cpl), int(cpu.seg_selector[GS]), int(cpu.seg_base[GS])) == (3, 0, 0x12345678)
     assert int(cpu.seg_attr[GS]) & 0x10000  # unusable
+
+
+@pytest.mark.parametrize("code, after", [("90", 0x20001), ("eb 00", 2), ("66 eb 00", 0x20003), ("3c 00", 0x20002)])
+def test_only_branches_cut_eip_in_16_bit_code(code, after):
+    """EIP has 32 bits: in a 16-bit code segment longer than 64 KiB execution goes on behind it (the host's CPU and Bochs do)."""
+    m = Machine(1 << 18, engine="plain")
+    cpu = m.cpus[0]
+    cpu.cr0 = int(cpu.cr0) | 1
+    cpu.seg_selector[CS], cpu.seg_base[CS], cpu.seg_limit[CS], cpu.seg_attr[CS] = 8, 0, 0xFFFFFFFF, 0x809B
+    cpu.rip = 0x20000
+    refresh_mode(cpu)
+    m.write_physical(0x20000, bytes.fromhex(code))
+    assert m.run(1, resume=False).reason == "budget"
+    assert int(cpu.rip) == after

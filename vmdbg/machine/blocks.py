@@ -139,10 +139,8 @@ def fill_uop(cpu, shared, u, d, rip):
     u.length, u.asize, u.osize, u.rep = d.length, d.asize, d.osize, d.rep
     u.imm, u.disp = d.imm, d.disp
     after = rip + U64(d.length)
-    if cpu.bits == 32:
+    if cpu.bits != 64:  # EIP has 32 bits in 16-bit code too; only branches cut it
         after = after & 0xFFFFFFFF
-    elif cpu.bits == 16:
-        after = after & 0xFFFF
     u.after = after
     u.taken = cpu.missing
     u.fall = cpu.missing

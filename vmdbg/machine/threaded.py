@@ -94,9 +94,7 @@ def before(cpu, u):
     rip = u.after - U64(u.length)
     if cpu.bits == 64:
         return rip
-    if cpu.bits == 32:
-        return rip & 0xFFFFFFFF
-    return rip & 0xFFFF
+    return rip & 0xFFFFFFFF
 
 
 def effective(cpu, u):
