@@ -28,7 +28,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def needs_core(item: pytest.Item) -> bool:
-    return "threaded" in item.nodeid or item.get_closest_marker("tmux") is not None
+    return "threaded" in item.nodeid or any(item.get_closest_marker(name) is not None for name in ("tmux", "core"))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,12 +1,17 @@
 """vmdbg GUEST: the debugger in a terminal."""
 
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 import guests
 from vmdbg.cli.boot import Boot, names_guest, symbols
 from vmdbg.cli.boot import choose as choose_guest
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import USAGE_ERROR, Size, UsageError
+from vmdbg.cli.web import check_web, serve
+from vmdbg.ui.web import served
 
 
 def debug(
@@ -14,6 +19,8 @@ def debug(
     *,
     boot: Boot = Boot(),
     history: Size = 512 << 20,
+    web: Annotated[bool, Parameter(negative="")] = False,
+    port: int | None = None,
 ) -> int:
     """Open a guest in the debugger; without one, choose among the guests that ship.
 
@@ -24,7 +31,13 @@ def debug(
         firmware or a flat binary; or the name of a shipped guest.
     history
         How much memory the recording may take, so that one can go back in time: 512M; 0 records nothing.
+    web
+        Serve the same app to a browser on this machine, at the address that is printed; reloading it comes back to the session.
+    port
+        The port of --web, instead of any that is free.
     """
+    if web or port is not None:
+        check_web(names_guest(guest, boot), web, port)
     if not names_guest(guest, boot):
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             return list_guests()
@@ -32,8 +45,11 @@ def debug(
         if guest is None:
             return 0
     found, names = choose_guest(guest, boot), symbols(boot)
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the debugger needs a terminal; without one: vmdbg run GUEST")
+    if web and not served():
+        ensure_core()
+        return serve(found.path.name, port or 0)
+    if not served() and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the debugger needs a terminal; without one: vmdbg GUEST --web, or vmdbg run GUEST")
     ensure_core()
     from vmdbg.debugger.opening import open_bare
     from vmdbg.ui.app import run as run_app
