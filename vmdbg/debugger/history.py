@@ -12,7 +12,7 @@ import numpy as np
 import zstandard
 
 from vmdbg.debugger.page_versions import ORIGIN, PageVersions
-from vmdbg.debugger.timeline import Input, Line, Saved
+from vmdbg.debugger.timeline import Input, Line, Saved, delivered
 from vmdbg.machine.checkpoint import Checkpoint, Checkpoints
 from vmdbg.monitor.transcript import Transcript
 
@@ -69,9 +69,18 @@ class History:
         events = sum(int(cpu.events) for cpu in self.machine.cpus)
         state = self._compressor.compress(taken.state)
         saved = Saved(taken.position, taken.clock, state, taken.pages, numbers, self._next, events, self._seconds, temporary)
+        saved.__dict__["delivered"] = self.delivered()  # what it would be found to be
         self.line.insert(saved)
         self._base = saved
         return saved
+
+    def delivered(self) -> np.ndarray:
+        """Saved.delivered of now."""
+        return delivered(self.machine.cpu_states)
+
+    def traps(self) -> int:
+        """Deliveries so far."""
+        return int(self.delivered().sum())
 
     def take(self, temporary: bool = False) -> Saved:
         """A checkpoint of now; the one that is there if there is one."""

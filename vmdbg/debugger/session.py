@@ -15,12 +15,15 @@ from vmdbg.debugger.registers import linear_rip
 from vmdbg.debugger.slide import settled
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
+from vmdbg.debugger.timeline_view import TimelineView, timeline_view
 from vmdbg.debugger.triggers import Address, Event, Trap, Trigger
 from vmdbg.machine.state import F_IF, RSP
 
 SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
 FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
 ALL_VECTORS = range(256)
+NOTED = {"break", "trap", "watch", "mode", "halt", "shutdown", "exit", "error"}  # kinds of stops that the timeline shows
+STOPS = 10_000  # of them, at most
 TRACED = 100_000  # lines of tracing breakpoints that are kept
 
 
@@ -47,6 +50,7 @@ class Session:
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
         self.armed = Armed(self.machine)
+        self.stopped_at: deque[int] = deque(maxlen=STOPS)  # positions at which something asked for stopped it
         self.traced: deque[tuple[int, int, str]] = deque(maxlen=TRACED)  # (position, breakpoint, words) of those that only trace
 
     @property
@@ -207,8 +211,10 @@ class Session:
         self.arm(until, traps)
 
     def arrived(self, stop: Stop) -> Stop:
-        """After a journey."""
+        """After a journey, or a run."""
         self.stop = stop
+        if any(r.kind in NOTED for r in stop.reasons) and (not self.stopped_at or self.stopped_at[-1] != stop.position):
+            self.stopped_at.append(stop.position)
         return stop
 
     # ---- What a stop of the machine means -------------------------------------------------------------------------
@@ -231,8 +237,12 @@ class Session:
         factor = 2.0 if seconds < SLICE_SECONDS / 2 else SLICE_SECONDS / seconds
         self._slice = max(64, min(LARGEST_SLICE, int(self._slice * min(factor, 2.0))))
 
+    def timeline(self, columns: int) -> TimelineView | None:
+        """What is recorded as a strip of so many columns; None if nothing is.  From the session's own thread."""
+        return None if self.history is None else timeline_view(self.history, self.stopped_at, columns)
+
     def _stopped(self, stop: Stop) -> Stop:
-        self.stop = stop
+        self.arrived(stop)
         hit = {r.breakpoint for r in stop.reasons}
         for b in self.breakpoints:
             if b.once and b.number in hit:

@@ -5,8 +5,17 @@ A line that took another turn shares its checkpoints up to there with the line t
 
 from bisect import bisect_right, insort
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+import zstandard
+
+from vmdbg.machine.checkpoint import ARCHITECTURAL
+from vmdbg.machine.device_state import decode
+from vmdbg.machine.state import Cpu
+
+VECTORS = 256
+COUNTS = Cpu.fields["deliveries"][0]
 
 
 @dataclass(frozen=True)
@@ -37,9 +46,24 @@ class Saved:
     seconds: float  # of running from the start to here
     temporary: bool = False
 
+    @cached_property
+    def delivered(self) -> np.ndarray:
+        """How often each vector was delivered so far, by all vCPUs: 256 counts."""
+        cpus = decode(zstandard.ZstdDecompressor().decompress(self.state))["cpus"]
+        return delivered(np.frombuffer(cpus, np.uint8).reshape(-1, ARCHITECTURAL))
+
+    @property
+    def traps(self) -> int:
+        return int(self.delivered.sum())
+
     @property
     def order(self) -> tuple[int, int]:
         return self.position, self.clock
+
+
+def delivered(states: np.ndarray) -> np.ndarray:
+    """Saved.delivered of the states of vCPUs, a row of bytes each."""
+    return np.ascontiguousarray(states[:, COUNTS : COUNTS + 8 * VECTORS]).view("<u8").sum(axis=0, dtype=np.uint64).astype(np.uint32)
 
 
 @dataclass
