@@ -17,6 +17,7 @@ from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.debugger.timeline_view import TimelineView, timeline_view
 from vmdbg.debugger.triggers import Address, Event, Trap, Trigger
+from vmdbg.debugger.writing import WriteError, check_memory, check_register, put_memory, put_register
 from vmdbg.machine.state import F_IF, RSP
 
 SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
@@ -95,19 +96,48 @@ class Session:
         """Something enters the machine from outside, now.  From the session's own thread, between two slices.
 
         what: "serial" (bytes for COM1 or a virtio console), "key" (a key's name and whether it goes down), "clock" (the clock that idle
-        time has come to).  Nothing else enters, so these with position and clock are all that a repetition needs: while all
-        vCPUs wait, the clock moves and the position does not.
+        time has come to), "register" (vCPU, name, value), "memory" (vCPU, address, bytes, "linear" or "physical").  Nothing else
+        enters, so these with position and clock are all that a repetition needs: while all vCPUs wait, the clock moves and the
+        position does not.
         """
         if self.history is not None:
             self.history.give(what, value)
         else:
             self._apply(what, value)
 
+    def write_register(self, name: str, value: int, cpu: int | None = None) -> None:
+        """Write a register (registers.REGISTERS) of the current vCPU or of another; in the past another line of history begins.
+
+        WriteError if there is none, it cannot be written, or the CPU would refuse the value: nothing has changed then.
+        """
+        n = self.cpu_index if cpu is None else cpu
+        self._between_instructions()
+        self.give("register", (n, name, check_register(self.machine, n, name, value)))
+        self.stop = Stop(self.position, (Reason("written", f"{name} was written"),))
+
+    def write_memory(self, address: int, data: bytes, space: str = "linear") -> None:
+        """Write RAM, at a linear address as the current vCPU sees it or at a physical one; in the past another line of history begins.
+
+        WriteError if any of it is not RAM: nothing has changed then.
+        """
+        self._between_instructions()
+        check_memory(self.machine, self.cpu_index, address, data, space)
+        self.give("memory", (self.cpu_index, address, bytes(data), space))
+        self.stop = Stop(self.position, (Reason("written", f"memory at {address:#x} was written"),))
+
+    def _between_instructions(self) -> None:
+        if any(int(cpu.slow) for cpu in self.machine.cpus):
+            raise WriteError("an instruction is in the middle of an access to a device: step first")
+
     def _apply(self, what: str, value) -> None:
         if what == "serial":
             self.monitor.board.console.receive(value)
         elif what == "key":
             self.monitor.board.keyboard.key(*value)
+        elif what == "register":
+            put_register(self.machine, *value)
+        elif what == "memory":
+            put_memory(self.machine, *value)
         else:
             self.machine.skip_to(value)
 

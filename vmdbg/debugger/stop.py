@@ -13,6 +13,7 @@ KINDS = {
     "beginning": "nothing before it is recorded",
     "watch": "after an access to watched memory",
     "mode": "after a change of ring or mode",
+    "written": "a register or memory was written by the user",
     "pause": "the user said so",
     "limit": "the instruction limit is reached",
     "idle": "halted, nothing due that could wake it",

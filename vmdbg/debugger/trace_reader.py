@@ -23,7 +23,7 @@ from vmdbg.monitor.guest import Guest
 
 CHUNK = 1 << 20
 MEDIA = ("disks", "floppy", "cdrom", "virtio_disks")  # of a Guest, as trace_writer.media numbers them
-KINDS_OF_INPUT = ("serial", "key", "clock")
+KINDS_OF_INPUT = ("serial", "key", "clock", "register", "memory")
 
 
 @dataclass
