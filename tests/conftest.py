@@ -1,8 +1,15 @@
 """Options of the test run, the core it shares, and what it leaves out: long forms run only where `-m` names them."""
 
+import os
+
 import pytest
 
+CONFIG = "VMDBG_CONFIG"  # of the user who runs the tests: not theirs
 LONG = pytest.StashKey[int]()
+
+
+def pytest_configure(config):
+    os.environ[CONFIG] = os.devnull
 
 
 def pytest_addoption(parser):

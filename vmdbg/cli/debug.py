@@ -8,6 +8,7 @@ from cyclopts import Parameter
 import guests
 from vmdbg.cli.boot import Boot, names_guest, symbols
 from vmdbg.cli.boot import choose as choose_guest
+from vmdbg.cli.config import settings
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import USAGE_ERROR, Size, UsageError
 from vmdbg.cli.web import check_web, serve
@@ -44,6 +45,7 @@ def debug(
         guest = choose_shipped()
         if guest is None:
             return 0
+    chosen = settings()
     found, names = choose_guest(guest, boot), symbols(boot)
     if web and not served():
         ensure_core()
@@ -54,7 +56,7 @@ def debug(
     from vmdbg.debugger.opening import open_bare
     from vmdbg.ui.app import run as run_app
 
-    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names, history=history))
+    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names, history=history), chosen)
     if text:
         print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
     return status

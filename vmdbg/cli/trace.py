@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from vmdbg.cli.boot import Boot, choose, symbols
+from vmdbg.cli.config import settings
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.values import USAGE_ERROR, Number, UsageError
 
@@ -68,6 +69,7 @@ def replay(file: str, *, verify: bool = False) -> int:
 
     if not verify and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the debugger needs a terminal; without one: vmdbg replay FILE --verify")
+    chosen = settings()
     ensure_core()
     from vmdbg.debugger import trace_reader
 
@@ -79,7 +81,7 @@ def replay(file: str, *, verify: bool = False) -> int:
             return compare(found)
         from vmdbg.ui.app import run as run_app
 
-        status, text = run_app(found.head["guest"]["path"], lambda: trace_reader.open_trace(found))
+        status, text = run_app(found.head["guest"]["path"], lambda: trace_reader.open_trace(found), chosen)
     except TraceError as e:
         raise UsageError(str(e)) from None
     if text:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 
 from textual.app import App, ComposeResult, SystemCommand
-from textual.binding import Binding, BindingType
+from textual.binding import Binding, BindingsMap, BindingType
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Tab, Tabs
@@ -12,12 +12,14 @@ from textual.widgets import Footer, Tab, Tabs
 from vmdbg.debugger.commands.registry import COMMANDS
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.ui.config import Settings
 from vmdbg.ui.console import Console
 from vmdbg.ui.devices import Devices
 from vmdbg.ui.disassembly import Disassembly
 from vmdbg.ui.help import Help
 from vmdbg.ui.interrupts import Interrupts
-from vmdbg.ui.keys import GDB, Key
+from vmdbg.ui.keymaps import bound
+from vmdbg.ui.keys import Key
 from vmdbg.ui.output import Output
 from vmdbg.ui.page_walk import PageWalk
 from vmdbg.ui.prompt import Prompt
@@ -27,6 +29,7 @@ from vmdbg.ui.rings import Rings
 from vmdbg.ui.session_thread import SessionThread
 from vmdbg.ui.stack import Stack
 from vmdbg.ui.status import Status
+from vmdbg.ui.themes import OURS
 
 PANES = ("registers", "stack", "console", "output", "interrupts", "paging")  # that tabs choose from in a narrow terminal
 AT_ONCE = re.compile(r"prompt|type$")  # actions that decide where the next key goes
@@ -43,8 +46,12 @@ def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
     """
     found: list[BindingType] = []
     for k in keys:
+        if not k.keys:
+            continue
         action = f"command({k.does[2:]!r})" if k.does.startswith(": ") else k.does
-        found.append(Binding(k.keys, action, k.label or k.help, show=bool(k.label), id=k.id, priority=AT_ONCE.match(action) is not None))
+        found.append(
+            Binding(bound(k.keys), action, k.label or k.help, show=bool(k.label), id=k.id, priority=AT_ONCE.match(action) is not None)
+        )
     return found
 
 
@@ -54,10 +61,14 @@ class Debugger(App):
     CSS_PATH = "app.tcss"
     TITLE = "vmdbg"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-roomy")]
-    BINDINGS = bindings(GDB)
 
-    def __init__(self, guest: str, opening: Callable[[], Session]):
+    def __init__(self, guest: str, opening: Callable[[], Session], settings: Settings = Settings()):
         super().__init__()
+        self.key_map = settings.bindings()
+        self._bindings = BindingsMap.merge([self._bindings, BindingsMap(bindings(self.key_map))])
+        for theme in OURS:
+            self.register_theme(theme)
+        self.theme = settings.theme
         self.guest = guest
         self.session_thread = SessionThread(opening, self.post_message)
         self.snapshot: Snapshot | None = None
@@ -194,7 +205,7 @@ class Debugger(App):
         self.push_screen(Devices(), lambda _: self.session_thread.look_at_devices(False))
 
     def action_help(self) -> None:
-        self.push_screen(Help(GDB))
+        self.push_screen(Help(self.key_map))
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
@@ -202,8 +213,8 @@ class Debugger(App):
             yield SystemCommand(c.usage, c.help, lambda c=c: self.action_prompt(f"{c.name} "))
 
 
-def run(guest: str, opening: Callable[[], Session]) -> tuple[int, str]:
+def run(guest: str, opening: Callable[[], Session], settings: Settings = Settings()) -> tuple[int, str]:
     """Run the app until the user leaves; exit status, and a sentence if there was no session."""
-    app = Debugger(guest, opening)
+    app = Debugger(guest, opening, settings)
     app.run()
     return app.return_code or 0, app.refusal.text if app.refusal else ""
