@@ -29,10 +29,14 @@ def run(*options: str, typed: str) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.debian
-@pytest.mark.parametrize("cpus", [1, 2], ids=["threaded-1-cpu", "threaded-2-cpus"])
-def test_the_shell_answers_and_the_machine_powers_off(initrd, cpus):
+@pytest.mark.parametrize(
+    "cpus, entry",
+    [(1, []), (2, []), (1, ["--bits", "16"]), (1, ["--bits", "32"])],
+    ids=["threaded-1-cpu", "threaded-2-cpus", "threaded-real-mode-entry", "threaded-32-bit-entry"],
+)
+def test_the_shell_answers_and_the_machine_powers_off(initrd, cpus, entry):
     """256 MB, a console on the serial port: what is typed is computed by the guest, and power-off is status 0."""
-    options = ["--initrd", str(initrd), "--append", "console=ttyS0", "--memory", "256M", "--cpus", str(cpus)]
+    options = [*entry, "--initrd", str(initrd), "--append", "console=ttyS0", "--memory", "256M", "--cpus", str(cpus)]
     found = run(str(linux_kernel()), *options, typed=TYPED)
     out = found.stdout.decode(errors="replace")
     assert found.returncode == 0, out[-2000:] + found.stderr.decode()

@@ -1,11 +1,14 @@
 """Loaders: what a guest finds where its boot protocol says, and one sentence where there is no guest."""
 
+import gzip
 import random
 import struct
 
 import pytest
 
+import guests
 from tests.monitor.images import BASE, elf, linux, multiboot, multiboot2, multiboot_addresses, pvh
+from vmdbg.debugger.symbols import read_symbols
 from vmdbg.machine.board.acpi_tables import RSDP
 from vmdbg.machine.state import RAX, RBX, RSI, RSP
 from vmdbg.monitor.guest import GuestError, Options, Piece
@@ -57,6 +60,16 @@ RECOGNISED = [
 def test_formats_are_recognised_by_content(load, name, image):
     assert load(image).format == name
     assert load(image, format="flat").format == "flat binary"
+
+
+def test_kernels_packed_by_gzip_are_unpacked(load):
+    """As boot loaders do; the symbols are those of the file inside."""
+    for image in (multiboot(LEAVE), elf(LEAVE, bits=64)):
+        assert load(gzip.compress(image)).pieces == load(image).pieces
+    assert load(gzip.compress(LEAVE), format="flat").pieces[0].data[:2] == b"\x1f\x8b"
+    kernel = guests.shipped()["dual_mode"]
+    packed = load(gzip.compress(kernel.read_bytes()))
+    assert read_symbols(packed.path).table == read_symbols(kernel).table != {}
 
 
 def test_multiboot_information(load, tmp_path):
@@ -173,6 +186,10 @@ REFUSED = [
     (LEAVE, {"format": "pvh"}, "no PVH entry point"),
     (LEAVE, {"format": "elf"}, "a damaged ELF file"),
     (LEAVE, {"format": "rom"}, "a multiple of 4,096"),
+    (gzip.compress(multiboot(LEAVE))[:40], {}, "the gzip stream is cut short after 40 bytes"),
+    (b"\x1f\x8b\x08\xff" + bytes(40), {}, "begins as a gzip stream, which is damaged"),
+    (gzip.compress(bytes(MEMORY + 1)), {}, "do not fit into 64 MiB"),
+    (gzip.compress(LEAVE.ljust(510, b"\0") + b"\x55\xaa"), {}, "a disk image packed by gzip: unpack it first"),
     (LEAVE, {"cpus": 9}, "from 1 to 8"),
     (LEAVE, {"disks": ("/nonexistent",)}, "no such file"),
 ]

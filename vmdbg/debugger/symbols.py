@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from vmdbg.monitor.guest import GuestError
-from vmdbg.monitor.read_image import read_image
+from vmdbg.monitor.read_image import GZIP, read_kernel
 
 NAMED = ("STT_NOTYPE", "STT_FUNC", "STT_OBJECT")
 WORD = (1 << 64) - 1
@@ -60,15 +60,18 @@ class Symbols:
 def read_symbols(path: Path) -> Symbols:
     """The symbols of an ELF file; none if it is no ELF file or its table is damaged (the loader judges the file, not we)."""
     with path.open("rb") as f:
-        if f.read(4) != b"\x7fELF":  # it may be a disk of any size
+        if not f.read(4).startswith((b"\x7fELF", GZIP)):  # it may be a disk of any size
             return Symbols()
-    image = path.read_bytes()
-    return Symbols(elf_symbols(image))
+    try:
+        image = read_kernel(path)
+    except GuestError:
+        return Symbols()
+    return Symbols(elf_symbols(image) if image[:4] == b"\x7fELF" else None)
 
 
 def read_symbol_file(path: Path) -> Symbols:
     """The symbols of a file that was named for them; GuestError if it has none."""
-    image = read_image(path)
+    image = read_kernel(path)
     found = elf_symbols(image) if image[:4] == b"\x7fELF" else listed_symbols(image)
     if not found:
         hint = " (Debian's System.map is a note: the real one is in the -dbg package)" if b"System.map is in" in image[:200] else ""

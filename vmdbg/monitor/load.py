@@ -13,7 +13,7 @@ from vmdbg.monitor.load_multiboot import is_multiboot, load_multiboot
 from vmdbg.monitor.load_multiboot2 import is_multiboot2, load_multiboot2
 from vmdbg.monitor.load_pvh import is_pvh, load_pvh
 from vmdbg.monitor.load_rom import is_rom, load_rom
-from vmdbg.monitor.read_image import LARGEST, check_image, read_head, read_image
+from vmdbg.monitor.read_image import GZIP, LARGEST, check_image, read_head, read_image, read_kernel
 from vmdbg.monitor.start import first_tables
 
 SMALLEST = 1 << 20  # memory in bytes: the legacy area
@@ -85,8 +85,11 @@ def load_guest(path: Path, options: Options) -> Guest:
     image = read_head(path, HEAD)
     name = options.format or recognise(image, size, options)
     if not FORMATS[name].disk:
-        image = read_image(path, options.memory if image[:4] != b"\x7fELF" else max(options.memory, LARGEST_ELF))
-        name = options.format or recognise(image, size, options)
+        read = read_image if options.format == "flat" else read_kernel
+        image = read(path, max(options.memory, LARGEST_ELF) if image.startswith((b"\x7fELF", GZIP)) else options.memory)
+        name = options.format or recognise(image, len(image), options)
+        if FORMATS[name].disk:
+            raise GuestError(f"{path}: {FLAVOURS[name]} packed by gzip: unpack it first, a disk is read and written in place")
     given = {n for n in ("load_address", "entry", "bits", "append", "initrd", "modules") if getattr(options, n) not in (None, ())}
     if excess := sorted(given - FORMATS[name].takes):
         if not {"append", "initrd", "modules"} & set(excess):
