@@ -27,12 +27,23 @@ def poke(word: type[Word], address: int, value: int) -> None:
 
 
 class Array:
-    """A pointer to words in a row: a[i] reads, a[i] = v writes; i is any word or literal and is not checked."""
+    """A pointer to words in a row: a[i] reads, a[i] = v writes; i is any word or literal and is not checked.
 
-    __slots__ = ("word", "address", "step")
+    Python may iterate over those of a struct, which have a length.
+    """
 
-    def __init__(self, word, address):
-        self.word, self.address, self.step = word, U64(address), word.bits // 8
+    __slots__ = ("word", "address", "step", "count")
+
+    def __init__(self, word, address, count=None):
+        self.word, self.address, self.step, self.count = word, U64(address), word.bits // 8, count
+
+    def __len__(self):
+        if self.count is None:
+            raise TypeError("an array at a bare address has no length")
+        return self.count
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, i):
         return peek(self.word, int(self.address) + int(i) * self.step)
@@ -92,7 +103,7 @@ class Struct:
 def _field(spec):
     offset, word, count = spec
     if count is not None:
-        return property(lambda self: Array(word, self.address + offset))
+        return property(lambda self: Array(word, self.address + offset, count))
 
     cell = C_TYPE[word]
 

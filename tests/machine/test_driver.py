@@ -222,6 +222,17 @@ def test_what_is_read_and_written_is_read_from_the_device(start, code):
     assert (kind, offset, width, value) == ("w", 0x40, 8 if code[1] == 0xC7 else 4, expected)
 
 
+def test_a_masked_store_leaves_the_other_bytes_of_a_device_alone(start):
+    """MASKMOVDQU and MASKMOVQ: what the mask leaves out is neither read nor written."""
+    run = start(FLAT, (CODE, b"\x66\x0f\xf7\xca\x40"), registers={7: DEVICE + 0x3C})
+    cpu = cpu_of(run)
+    cpu.cr4 = int(cpu.cr4) | 0x200
+    cpu.xmm[2], cpu.xmm[3] = 0x1111_1122_3344_5566, 0x77
+    cpu.xmm[4], cpu.xmm[5] = 0x8000_0000_0080_8000, 0x80
+    run.machine.run(1)
+    assert run.memory.log == [("w", 0x3D, 1, 0x55), ("w", 0x3E, 1, 0x44), ("w", 0x43, 1, 0x11), ("w", 0x44, 1, 0x77)]
+
+
 def test_a_write_back_ends_with_its_step(start):
     """A store to a device has happened when the run that was to execute it returns."""
     run = start(FLAT, (CODE, store(DEVICE, 7) + b"\x40"))

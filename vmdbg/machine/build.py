@@ -22,7 +22,7 @@ import isa.decoding
 from isa.lang import emit
 from isa.lang.lower import STRUCT, WORD, declare
 from isa.lang.word import U64
-from vmdbg.machine import kinds, semantics, softfloat, threaded
+from vmdbg.machine import kinds, looking, semantics, softfloat, threaded
 from vmdbg.machine.core import BuildError
 from vmdbg.machine.glue import CPU, FRAME, Writer, kind_symbol, signature
 from vmdbg.machine.kinds import Kind
@@ -40,6 +40,8 @@ EXPORTS = {
     "vm_drop_all": ("blocks", "drop_all", (CPU,)),
     "vm_drop_page": ("code_pages", "drop_page", (CPU, U64T)),
     "vm_flush": ("tlb", "flush", (CPU,)),
+    "vm_look": ("looking", "look", (CPU, U64T)),
+    "vm_copy_linear": ("looking", "copy_linear", (CPU, U64T, U64T, U64T)),
     "vm_decode_section": (isa.decoder, "decode_section", (DECODED_TABLES, U64T, U64T, U64T, U64T, U64T, U64T)),
 }
 
@@ -48,7 +50,7 @@ INLINED = frozenset("move_vector move_scalar".split())  # meanings of SSE that a
 
 def modules() -> list[ModuleType]:
     """Every module that is written in the word language."""
-    found = [isa.decoder]
+    found = [isa.decoder, looking]
     for package in (semantics, softfloat):
         found += [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
     seen = {m.__name__ for m in found}

@@ -33,6 +33,7 @@ KEPT = 16  # cores of other sources or hosts that stay in the cache directory
 SCRATCH = "building-"
 NEVER_COMPILED = {
     "machine/machine.py",
+    "machine/guest_memory.py",
     "machine/devices.py",
     "machine/answers.py",
     "machine/stopping.py",
@@ -202,7 +203,7 @@ class Core:
         builder = llvm.JITLibraryBuilder()
         for code in data["objects"]:
             builder.add_object_img(code)
-        names = ["vm_run", "vm_go", "vm_steps", "vm_drop_all", "vm_drop_page", "vm_flush", "vm_decode_section"]
+        names = ["vm_run", "vm_go", "vm_steps", "vm_drop_all", "vm_drop_page", "vm_flush", "vm_look", "vm_copy_linear", "vm_decode_section"]
         tables = [f"handlers{number}" for number in range(len(data["objects"]))]
         for name in names + tables:
             builder.export_symbol(name)
@@ -216,6 +217,8 @@ class Core:
         self.drop_all = ctypes.CFUNCTYPE(u64, pointer)(self.library["vm_drop_all"])
         self.drop_page = ctypes.CFUNCTYPE(u64, pointer, u64)(self.library["vm_drop_page"])
         self.flush = ctypes.CFUNCTYPE(u64, pointer)(self.library["vm_flush"])
+        self.look = ctypes.CFUNCTYPE(u64, pointer, u64)(self.library["vm_look"])
+        self.copy_linear = ctypes.CFUNCTYPE(u64, pointer, u64, u64, pointer)(self.library["vm_copy_linear"])
         self.decode_section = self.library["vm_decode_section"]
         count = 1 + max(max(k, default=0) for k in data["kinds"])
         self.handlers = (ctypes.c_uint64 * (count + 2))()

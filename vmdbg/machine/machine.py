@@ -18,10 +18,10 @@ from isa.decode_tables import TABLES
 from isa.lang.word import U64
 from vmdbg.machine import answers, blocks, code_pages, kinds, threaded, tlb
 from vmdbg.machine.devices import ALL_ONES, Apic, Controller, Coprocessor, Device, Leave, Map, Timer
-from vmdbg.machine.paging import linear_to_physical_debug
-from vmdbg.machine.physical import PAGE_CODE, PAGE_DEVICE, PAGE_ROM, PAGE_TABLE
+from vmdbg.machine.guest_memory import FOUR_GIB, PAGE, GuestMemory
+from vmdbg.machine.physical import PAGE_DEVICE, PAGE_ROM
 from vmdbg.machine.reset import HALTED, reset
-from vmdbg.machine.slots import COMMITTING, store_bytes
+from vmdbg.machine.slots import COMMITTING
 from vmdbg.machine.start_up import deliver_startup
 from vmdbg.machine.state import (
     EXIT,
@@ -41,12 +41,10 @@ from vmdbg.machine.state import (
 )
 from vmdbg.machine.stopping import Stop, Stopping, origin_of
 
-PAGE = 4096
 QUANTUM = 2000  # steps a vCPU runs before the next one's turn
 SLICE = 1 << 28  # the most the engine is asked for at once (below code_pages.HELD)
 SKIPS = 10_000  # deadlines that may pass without waking anybody: a timer whose interrupt is masked ticks for ever
 ROM_ROOM = 16 << 20  # the largest ROM
-FOUR_GIB = 1 << 32
 BLOCKS, UOPS = 1 << 17, 1 << 19
 
 
@@ -76,7 +74,7 @@ class Memory:
         self.address = self.array.ctypes.data
 
 
-class Machine(Stopping):
+class Machine(Stopping, GuestMemory):
     """`memory` bytes of RAM (a multiple of 4096), `cpus` vCPUs in reset state, no devices.
 
     engine: "threaded" (compiled, the default) or "plain" (Python).  progress(done, total, text) is told while the core
@@ -406,38 +404,6 @@ class Machine(Stopping):
 
     # ---- memory
 
-    def read_physical(self, address: int, n: int) -> bytes | None:
-        """n bytes of RAM or ROM; None if any of them is outside."""
-        if address < 0 or n < 0:
-            return None
-        if address >= self.memory_size:  # the ROM's bytes stand behind RAM
-            if not int(self.cpus[0].rom_size) or not int(self.cpus[0].rom_base) <= address <= address + n <= FOUR_GIB:
-                return None
-            address += self.memory_size - int(self.cpus[0].rom_base)
-        elif address + n > self.memory_size:
-            return None
-        return self._ram.array[address : address + n].tobytes()
-
-    def write_physical(self, address: int, data: bytes) -> bool:
-        """Write RAM as the guest would: translated code and translations that depend on it are dropped.  False: outside RAM."""
-        if address < 0 or address + len(data) > self.memory_size:
-            return False
-        if not data:
-            return True
-        self.note_write(address, len(data))
-        first, last = address // PAGE, (address + len(data) - 1) // PAGE
-        if not np.any(self.page_flags.array[first : last + 1] & (PAGE_CODE | PAGE_TABLE)):
-            self.ram[address : address + len(data)] = np.frombuffer(data, np.uint8)
-            self.page_dirty.array[first : last + 1] = 1
-            return True
-        done = 0
-        while done < len(data):
-            n = min(len(data) - done, PAGE - (address + done) % PAGE)
-            piece = ctypes.create_string_buffer(data[done : done + n], n)
-            store_bytes(self.cpus[0], U64(address + done), U64(ctypes.addressof(piece)), U64(n))
-            done += n
-        return True
-
     def drop_page(self, page: int) -> None:
         """Forget the code that was translated from a page of RAM."""
         cpu = self.cpus[0]
@@ -481,19 +447,3 @@ class Machine(Stopping):
     def pages_changed(self) -> None:
         """Translations in use may have changed."""
         self.shared.flush_epoch = int(self.shared.flush_epoch) + 1
-
-    def walk(self, cpu_index: int, linear: int):
-        """(physical address or None, [(level, entry's address, entry)]) of a linear address, without side effects."""
-        return linear_to_physical_debug(self.cpus[cpu_index], linear)
-
-    def read_linear(self, cpu_index: int, address: int, n: int) -> bytes | None:
-        """n bytes at a linear address, permissions ignored; None if a page is not there."""
-        out = b""
-        while n > 0:
-            physical, _levels = self.walk(cpu_index, address)
-            count = min(n, PAGE - address % PAGE)
-            piece = None if physical is None else self.read_physical(physical, count)
-            if piece is None:
-                return None
-            out, n, address = out + piece, n - count, (address + count) & (1 << 64) - 1
-        return out

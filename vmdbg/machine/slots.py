@@ -257,8 +257,12 @@ def commit(cpu):
                 pa, left = cpu.slot_physical[k << 1] + done, first - done
             else:
                 pa, left = cpu.slot_physical[(k << 1) + 1] + (done - first), size - done
+            spared = k == 0 and cpu.slot_spared != 0
             if is_device(cpu, pa):
-                width = device_width(left)
+                if spared and ((cpu.slot_spared >> done) & 1) != 0:
+                    cpu.committed_bytes = done + 1
+                    continue
+                width = U64(1) if spared else device_width(left)
                 cpu.reason, cpu.port, cpu.width = U64(X_MMIO_WRITE), pa, width
                 cpu.value = value_at(at + done, width)
                 cpu.committed_bytes = done + width
@@ -274,5 +278,6 @@ def begin(cpu):
     """Empty the slots before an attempt at an instruction; latched device reads stay."""
     cpu.slots = U64(0)
     cpu.slot_latch = U64(0)
+    cpu.slot_spared = U64(0)
     cpu.committed = U64(0)
     cpu.committed_bytes = U64(0)

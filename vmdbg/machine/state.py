@@ -200,6 +200,7 @@ class Cpu(Struct):
     slot_clean: (U64, 192)  # of the leaf entries that these were translated by, if their D bits are still to be set; else all ones
     slot_bytes: (U64, 384)  # 32 bytes a slot
     clean_entry: U64  # of the last translation for writing: the leaf entry whose D bit is still to be set, else all ones
+    slot_spared: U64  # bit n: byte n of slot 0 is not written if it is a device's
     slot_latch: U64  # device reads consumed by the slots so far
     value_after: U64  # status of the instruction whose slots are being written back
     committed: U64  # slots written back so far

@@ -7,7 +7,7 @@ non-temporal moves of one width are all `move_vector`: the row's `align` tells w
 from isa.lang.struct import words8
 from isa.lang.word import U8, U64, U128, like
 from vmdbg.machine.faults import fault_gp0
-from vmdbg.machine.memory import access_rw
+from vmdbg.machine.memory import WRITE, access
 from vmdbg.machine.semantics.lanes import at_lane, lane, lane_interleave, with_lane
 from vmdbg.machine.state import FAULT, NEXT, RDI
 
@@ -109,18 +109,22 @@ def insertps(cpu, u, dst, src, control):
 def masked_store(cpu, u, src, mask):
     """MASKMOVQ, MASKMOVDQU: bytes of src whose mask byte has its top bit set, to seg:rDI (SDM vol. 2).
 
-    All bytes must be writable, whatever the mask says.
+    All bytes must be writable, whatever the mask says; those it leaves out are neither read from a device nor written to it.
     """
     a, m = src.value, mask.value
     size, i = U64(a.bits // 8), U64(0)
-    host = access_rw(cpu, U64(u.seg), cpu.gpr[RDI] & (~U64(0) >> (64 - U64(u.asize))), size)
+    host = access(cpu, U64(u.seg), cpu.gpr[RDI] & (~U64(0) >> (64 - U64(u.asize))), size, WRITE)
     if host == 0:
         return FAULT
-    to = words8(host)
+    to, spared = words8(host), U64(0)
     while i < size:
         if lane(m, i, 8) >= 0x80:
             to[i] = U8(lane(a, i, 8))
+        else:
+            spared = spared | (U64(1) << i)
         i = i + 1
+    if cpu.slow != 0:
+        cpu.slot_spared = spared
     return NEXT
 
 
