@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from vmdbg.debugger import backwards
 from vmdbg.debugger.armed import BEFORE, Armed, stop_of
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
+from vmdbg.debugger.causes import Autopsy, autopsy
 from vmdbg.debugger.expressions import Context
 from vmdbg.debugger.history import BOUND, History
 from vmdbg.debugger.listing import Listing, call_like
@@ -47,6 +48,7 @@ class Session:
         self.idle: Callable[[int], None] | None = None  # lets time pass, at most to this clock, while all vCPUs wait; None: it is skipped
         self.warp = False  # it is skipped all the same
         self.history: History | None = None
+        self.autopsy: Autopsy | None = None  # of the last triple fault
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
@@ -291,6 +293,8 @@ class Session:
             kind = "idle" if any(int(cpu.eflags) & F_IF for cpu in self.machine.cpus) else "halt"
         if kind != "idle":  # the names of an end are those of now
             self.symbols = settled(self)
+        if kind == "shutdown":
+            self.autopsy = autopsy(self)
         place = self.place()
         text = {
             "halt": f"halted for ever at {place}: interrupts are off",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from vmdbg.debugger import registers
+from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.devices import devices
 from vmdbg.debugger.devices.registers import Device
 from vmdbg.debugger.interrupt_view import InterruptView, InterruptViews, counts
@@ -76,6 +77,7 @@ class Snapshot:
     devices: tuple[Device, ...] = ()  # only while somebody looks at them
     walk: Walk | None = None  # of walk_of; None while running
     walk_of: str = ""  # whose address that is
+    autopsy: Autopsy | None = None  # of the last triple fault
 
 
 class Taker:
@@ -135,6 +137,7 @@ class Taker:
             devices=devices(monitor.board) if self.wants_devices else (),
             walk=None if running else walk(s, self._walked()[0]),
             walk_of="" if running else self._walked()[1],
+            autopsy=s.autopsy,
         )
         if not running:
             self._counts_then = self._counts

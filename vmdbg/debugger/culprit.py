@@ -1,0 +1,48 @@
+"""Who is to blame: back from a triple fault to the instruction that raised its first event, or to the one that last wrote what
+stood in the way of a delivery."""
+
+from vmdbg.debugger import backwards
+from vmdbg.debugger.causes import Autopsy
+from vmdbg.debugger.delivery import Broken
+from vmdbg.debugger.history import HistoryError
+from vmdbg.debugger.stop import Reason, Stop
+from vmdbg.debugger.triggers import Memory
+
+
+def before_fault(session, found: Autopsy) -> Stop:
+    """Before the instruction that raised the first event: the CPU has not shut down yet; HistoryError if that is not recorded."""
+    history, position = backwards.history_of(session), found.position
+    session.begin_journey()
+    if position > history.first:
+        history.go(position - 1)
+        history.forward(position)  # a checkpoint of this position may be of the CPU that has shut down
+    else:
+        history.restore(history.line.saved[0])
+    return session.arrived(Stop(position, (Reason("goto", "before the instruction that ends in the triple fault"),)))
+
+
+def before_write(session, found: Autopsy, broken: Broken) -> Stop:
+    """Before the last instruction that wrote what decided a rule; HistoryError if none of what is recorded did."""
+    if broken.at is None:
+        raise HistoryError("no memory decided this: a register of the CPU did")
+    before_fault(session, found)
+    table, session.breakpoints.table = session.breakpoints.table, {}
+    last = session.breakpoints.last
+    try:
+        session.break_on(Memory(broken.at, broken.at + broken.size - 1, "w", broken.physical))
+        stop = backwards.reverse_run(session)
+    finally:
+        session.breakpoints.table, session.breakpoints.last = table, last
+    if stop.has("pause"):
+        return stop
+    if not stop.has("watch"):
+        before_fault(session, found)
+        raise HistoryError(f"nothing that is recorded wrote {place(broken)}: it was so from the beginning")
+    before = backwards.reverse_step(session, 1)
+    return session.arrived(Stop(before.position, (Reason("goto", f"before the last write to {place(broken)}"),)))
+
+
+def place(broken: Broken) -> str:
+    """'2 bytes at 0x101002'."""
+    words = f"{broken.size} byte{'' if broken.size == 1 else 's'}"
+    return f"{words} at {'physical ' if broken.physical else ''}{broken.at:#x}"
