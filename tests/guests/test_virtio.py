@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.guests.boot_images import ATA, DISK, VIRTIO, initramfs_with
+from tests.guests.boot_images import ATA, CONSOLE, DISK, VIRTIO, initramfs_with
 from tests.guests.debian_packages import linux_kernel
 
 LONGEST = 600  # seconds
@@ -21,11 +21,11 @@ poweroff -f
 """
 
 
-def run(tmp_path, initramfs: bytes, *options: str) -> str:
+def run(tmp_path, initramfs: bytes, *options: str, typed: bytes = b"") -> str:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(initramfs)
     command = [sys.executable, "-m", "vmdbg", "run", str(linux_kernel()), "--memory", "256M", "--initrd", str(initrd)]
-    found = subprocess.run([*command, *options], stdin=subprocess.DEVNULL, capture_output=True, timeout=LONGEST)
+    found = subprocess.run([*command, *options], input=typed, capture_output=True, timeout=LONGEST)
     out = found.stdout.decode(errors="replace")
     assert found.returncode == 0, out[-3000:] + found.stderr.decode()
     return out
@@ -48,3 +48,11 @@ def test_disks(tmp_path, write):
         for n, first in ((0, 0x1000), (1, 0x3000)):
             before[n] = before[n][:first] + bytes(0x2000) + before[n][first + 0x2000 :]
     assert [path.read_bytes() for path in files] == before
+
+
+def test_a_shell_on_the_virtio_console(tmp_path):
+    """What is typed reaches hvc0, and what the shell says leaves through it."""
+    initramfs = initramfs_with((*VIRTIO, *CONSOLE), "exec sh < /dev/hvc0 > /dev/hvc0 2>&1\n")
+    options = ("--console", "virtio", "--append", "console=ttyS0 quiet")
+    out = run(tmp_path, initramfs, *options, typed=b"echo $((1234*5678)); ls -l /proc/self/fd/0\npoweroff -f\n")
+    assert "7006652" in out and "-> /dev/hvc0" in out
