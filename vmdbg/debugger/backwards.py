@@ -36,8 +36,16 @@ def travel(session, position: int, text: str) -> Stop:
     """Be at a recorded position; if the user interrupts, where it was before."""
     history, here = history_of(session), session.position
     session.begin_journey()
+    first: list[int] = []  # where it runs from
+
+    def look(now: int) -> None:
+        check(session)
+        first.append(now) if not first else None
+        if session.progress is not None and position > first[0]:
+            session.progress((now - first[0]) / (position - first[0]))
+
     try:
-        history.look = lambda now: check(session)
+        history.look = look
         history.go(position)
     except Cancelled:
         history.look = None

@@ -1,6 +1,7 @@
 """What the panes show: one frozen value, taken between two slices.  Interfaces see nothing else of the machine."""
 
 from dataclasses import dataclass, replace
+from time import perf_counter
 
 from vmdbg.debugger import registers
 from vmdbg.debugger.causes import Autopsy
@@ -12,10 +13,12 @@ from vmdbg.debugger.outlook import memory_operand, outlook
 from vmdbg.debugger.picture import Picture, VgaPicture
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.terminal import Terminal
+from vmdbg.debugger.timeline_view import TimelineView
 from vmdbg.debugger.walk import Walk, walk
 from vmdbg.machine.flags import get_rflags
 
 STACK_WORDS = 16
+TIMELINE_PERIOD = 1 / 4  # seconds between looks at the timeline while the machine runs
 COUNT_EVERY = 5_000_000  # steps between looks at the interrupt vector while the machine runs
 
 # The registers of a pane, by the bits of the code
@@ -78,6 +81,7 @@ class Snapshot:
     walk: Walk | None = None  # of walk_of; None while running
     walk_of: str = ""  # whose address that is
     autopsy: Autopsy | None = None  # of the last triple fault
+    timeline: TimelineView | None = None  # None: nothing is recorded, or nobody looks
 
 
 class Taker:
@@ -88,6 +92,9 @@ class Taker:
         self.terminal = Terminal()
         self._vga = VgaPicture()
         self.wants_devices = False
+        self.columns = 0  # of the timeline that somebody looks at
+        self._timeline: TimelineView | None = None
+        self._timeline_taken = 0.0
         self._views, self._interrupt_view = InterruptViews(session), InterruptView()
         self._counts = self._counts_then = self._counts_before = counts(session.machine)
         self._counted = 0
@@ -138,6 +145,7 @@ class Taker:
             walk=None if running else walk(s, self._walked()[0]),
             walk_of="" if running else self._walked()[1],
             autopsy=s.autopsy,
+            timeline=self._timeline_now(running),
         )
         if not running:
             self._counts_then = self._counts
@@ -165,6 +173,12 @@ class Taker:
         self._counts = counts(session.machine)
         self._interrupt_view = self._views.take(self._counts, self._counts_before, pending)
         return self._interrupt_view
+
+    def _timeline_now(self, running: bool) -> TimelineView | None:
+        if not running or perf_counter() - self._timeline_taken > TIMELINE_PERIOD:
+            self._timeline = self.session.timeline(self.columns) if self.columns else None
+            self._timeline_taken = perf_counter()
+        return self._timeline
 
     def _walked(self) -> tuple[int, str]:
         """The address whose page walk is worth seeing: what faulted, else the next operand in memory, else the next instruction."""

@@ -23,19 +23,21 @@ from vmdbg.ui.keys import Key
 from vmdbg.ui.output import Output
 from vmdbg.ui.page_walk import PageWalk
 from vmdbg.ui.prompt import Prompt
-from vmdbg.ui.protocol import Answered, Refused, Taken
+from vmdbg.ui.protocol import Answered, Going, Refused, Taken
 from vmdbg.ui.registers import Registers
 from vmdbg.ui.rings import Rings
 from vmdbg.ui.session_thread import SessionThread
 from vmdbg.ui.stack import Stack
 from vmdbg.ui.status import Status
 from vmdbg.ui.themes import OURS
+from vmdbg.ui.timeline import Timeline
 
 PANES = ("registers", "stack", "console", "output", "interrupts", "paging")  # that tabs choose from in a narrow terminal
 AT_ONCE = re.compile(r"prompt|type$")  # actions that decide where the next key goes
 MOUSE = ("focus", "maximize", "minimize")  # what may be done with the mouse while keys are the guest's
+RUNNING = "The machine is running: space pauses it"
 BELOW = ("console", "output")  # that share the lowest place where there is no room for both
-VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk)  # that follow the snapshots
+VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk, Timeline)  # that follow the snapshots
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
@@ -87,6 +89,7 @@ class Debugger(App):
             yield PageWalk()
             yield Console()
             yield Output()
+        yield Timeline()
         yield Prompt(self.session_thread.complete)
         yield Footer(show_command_palette=False, compact=True)
 
@@ -121,6 +124,8 @@ class Debugger(App):
         if self.leaving:
             return
         self.query_one(Output).add(message.line, message.answer, message.failed)
+        if not self.session_thread.on_its_way:
+            self.query_one(Timeline).going(None)
         if self.snapshot is not None and self.snapshot.stop.has("shutdown") and not message.failed:
             self.action_pane("output")  # the autopsy
         elif message.answer and message.line == self.typed:
@@ -130,6 +135,10 @@ class Debugger(App):
         self.typed = ""
         if message.failed:
             self.notify(message.answer[0], severity="warning", markup=False)
+
+    def on_going(self, message: Going) -> None:
+        if not self.leaving and self.session_thread.travelling:
+            self.query_one(Timeline).going(message.done)
 
     def on_refused(self, message: Refused) -> None:
         self.refusal = message
@@ -144,6 +153,14 @@ class Debugger(App):
     def on_console_typed(self, message: Console.Typed) -> None:
         self.session_thread.give(message.data, message.keys)
 
+    def on_timeline_measured(self, message: Timeline.Measured) -> None:
+        self.session_thread.look_at_timeline(message.columns)
+
+    def on_timeline_wanted(self, message: Timeline.Wanted) -> None:
+        if not self.session_thread.go(message.position):
+            self.query_one(Timeline).going(None)
+            self.notify(RUNNING, severity="warning")
+
     def on_disassembly_toggled(self) -> None:
         self.action_toggle_breakpoint()
 
@@ -153,13 +170,26 @@ class Debugger(App):
 
     def action_command(self, line: str) -> None:
         if not self.session_thread.submit(line):
-            self.notify("The machine is running: space pauses it", severity="warning")
+            self.notify(RUNNING, severity="warning")
 
     def action_pause(self) -> None:
         if self.session_thread.busy:
             self.session_thread.pause()
         else:
             self.session_thread.submit("continue")
+
+    def action_cancel(self) -> None:
+        """End a journey through history, or a search of it."""
+        self.session_thread.cancel()
+
+    def action_move(self, by: int) -> None:
+        self.query_one(Timeline).action_move(by)
+
+    def action_stop(self, by: int) -> None:
+        self.query_one(Timeline).action_stop(by)
+
+    def action_end(self, by: int) -> None:
+        self.query_one(Timeline).action_end(by)
 
     def action_toggle_breakpoint(self) -> None:
         address = self.query_one(Disassembly).address

@@ -24,6 +24,13 @@ class Answered(Message):
 
 
 @dataclass
+class Going(Message):
+    """On the way through history: `done` of it, 0 to 1.  An answer follows."""
+
+    done: float
+
+
+@dataclass
 class Refused(Message):
     """There is no session: the guest cannot be opened, or the program has an error (`status` 70)."""
 

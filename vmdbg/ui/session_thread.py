@@ -13,12 +13,12 @@ from vmdbg.debugger.idling import WallClock
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot, Taker
 from vmdbg.monitor.guest import GuestError
-from vmdbg.ui.protocol import Answered, Refused, Taken
+from vmdbg.ui.protocol import Answered, Going, Refused, Taken
 
 PERIOD = 1 / 25  # seconds between snapshots while the machine runs
 IDLE_PERIOD = 1 / 4  # the same while it mostly waits and the guest shows nothing new
 IDLE = 1_000_000  # steps in a PERIOD of a machine that mostly waits
-TYPED, LOOK = object(), object()  # among the lines: something was typed for the guest; a snapshot is wanted
+TYPED, LOOK, GO = object(), object(), object()  # among the lines: something was typed; a snapshot is wanted; a position is
 
 
 class SessionThread(threading.Thread):
@@ -31,7 +31,11 @@ class SessionThread(threading.Thread):
         self.console: ConsoleInput | None = None
         self.clock: WallClock | None = None
         self.wants_devices = False
+        self.columns = 0  # of the timeline that is shown
         self.busy = False  # a command is running
+        self.travelling = False  # and it is one on its way through history
+        self._wanted: int | None = None  # the position to go to next
+        self._told = 0.0
         self._lines: queue.SimpleQueue[str | object | None] = queue.SimpleQueue()
         self._between: queue.SimpleQueue[str] = queue.SimpleQueue()  # for between two slices
         self._unseen = threading.Event()  # a snapshot was posted that the app has not taken
@@ -77,6 +81,32 @@ class SessionThread(threading.Thread):
         if wanted and not self.busy:
             self._lines.put(LOOK)
 
+    def look_at_timeline(self, columns: int) -> None:
+        """Snapshots carry a timeline of so many columns from now on."""
+        self.columns = columns
+        if not self.busy:
+            self._lines.put(LOOK)
+
+    def go(self, position: int) -> bool:
+        """Be at a recorded position; on the way to another one, after that.  False: the machine is running."""
+        if self.busy and not self.travelling:
+            return False
+        self._wanted = position
+        self._lines.put(GO)
+        return True
+
+    @property
+    def on_its_way(self) -> bool:
+        """Whether it goes to a position, or is to go."""
+        return self.travelling or self._wanted is not None
+
+    def cancel(self) -> bool:
+        """Go nowhere any more; False: it was on its way to nowhere."""
+        self._wanted = None
+        if self.travelling:
+            self.pause()
+        return self.travelling
+
     def seen(self) -> Snapshot:
         """The latest snapshot; another may be posted from now on."""
         self._unseen.clear()
@@ -96,6 +126,7 @@ class SessionThread(threading.Thread):
             taker.terminal.answer = self.console.type
             session.between = lambda: self._watch(taker)
             session.idle = self.clock.pass_until
+            session.progress = self._progress
             self.interpreter = Interpreter(session)
             self._show(self._take(taker))
             while (item := self._lines.get()) is not None:
@@ -105,19 +136,36 @@ class SessionThread(threading.Thread):
                 line = item if isinstance(item, str) else "continue"
                 if item is TYPED and not (self.console.waiting and session.stop.has("idle")):
                     continue
+                if item is GO:
+                    if (wanted := self._next()) is None:
+                        continue
+                    line = f"seek {wanted}"
+                self.travelling = item is GO
                 self.busy = True
                 self.console.pump()
                 answer = self._answer(line)
-                self.busy = False
+                self.busy = self.travelling = False
                 self._show(self._take(taker))
-                self.post(answer)
+                self.post(answer if item is not GO or answer.failed else Answered("", []))
         except GuestError as e:
             self.post(Refused(str(e), 2))
         except Exception:
             self.post(Refused(traceback.format_exc(), 70))
 
+    def _next(self) -> int | None:
+        wanted, self._wanted = self._wanted, None
+        return wanted
+
+    def _progress(self, done: float) -> None:
+        """A journey through history, or a search of it, has come so far."""
+        self.travelling = True
+        now = time.perf_counter()
+        if now - self._told >= PERIOD:
+            self._told = now
+            self.post(Going(done))
+
     def _take(self, taker: Taker, running: bool = False) -> Snapshot:
-        taker.wants_devices = self.wants_devices
+        taker.wants_devices, taker.columns = self.wants_devices, self.columns
         return taker.take(running)
 
     def _answer(self, line: str) -> Answered:
