@@ -4,20 +4,29 @@ reverse_run looks for the last stop before a position: interval by interval from
 breakpoints armed; a checkpoint is left at stops that were found, so that the last of them is come to quickly.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
+
+import numpy as np
 
 from isa.instruction import Instruction
 from vmdbg.debugger.armed import BEFORE
 from vmdbg.debugger.history import History, HistoryError
 from vmdbg.debugger.stop import Reason, Stop
+from vmdbg.debugger.triggers import Trap
 from vmdbg.machine.state import RSP
 
 STRETCH = 2_000_000  # steps of a search before it is asked whether it goes on
+PARTS = 8  # in which a search for a trap divides its way
+FEW, SHORT = 32, 5_000  # deliveries, steps that are looked at one by one
 APART = 0.01  # seconds of a search between two checkpoints at stops
 AFTERWARDS = ("watch", "mode")  # stops of the machine that come after the step they are about
 ALL_VECTORS = range(256)
 CALL_LENGTHS = range(1, 16)
+FAULTS_OF_DELIVERY = (8, 10, 11, 12, 13, 14)  # vectors that may be delivered in the place of another one
 RETURNS = ("ret", "iret", "sysret", "sysexit", "leave")
 
 
@@ -84,38 +93,60 @@ BEGINNING = "the beginning of what is recorded"
 def reverse_run(session, until: Iterable[int] = (), traps: Iterable[int] = (), wanted=None) -> Stop:
     """To the last stop before this position: a breakpoint, a trap of `traps`, an address of `until` (where `wanted(session)` holds)."""
     history, here = history_of(session), session.position
-    hits = [(b, b.hits) for b in session.breakpoints]
     session.begin_journey(frozenset(until), frozenset(traps))
-    only_traps = not until and not list(session.breakpoints)
-    try:
-        stop = find_last(session, history, here, frozenset(until), frozenset(traps), only_traps, wanted)
-        if stop is None:
-            history.go(history.first)
-            stop = Stop(history.first, (Reason("beginning", BEGINNING),))
-    except Cancelled:
-        history.go(here)
-        stop = Stop(here, (Reason("pause", "cancelled"),))
-    finally:
-        for b, count in hits:
-            b.hits = count
+    until, traps = frozenset(until), frozenset(traps)
+    passed: Counter[int | None] = Counter()
+    with every_hit(session) as needed:
+        try:
+            stop = find_last(session, history, here, until, traps, wanted)
+            while stop is not None:
+                passed.update({r.breakpoint for r in stop.reasons if r.breakpoint is not None})
+                reasons = tuple(r for r in stop.reasons if passed[r.breakpoint] >= needed.get(r.breakpoint, 0))
+                if reasons:
+                    stop = replace(stop, reasons=reasons)
+                    break
+                stop = find_last(session, history, stop.position, until, traps, wanted)
+            else:
+                history.go(history.first)
+                stop = Stop(history.first, (Reason("beginning", BEGINNING),))
+        except Cancelled:
+            history.go(here)
+            stop = Stop(here, (Reason("pause", "cancelled"),))
     return session.arrived(stop)
 
 
-def find_last(session, history: History, here: int, until, traps, only_traps: bool, wanted) -> Stop | None:
+@contextmanager
+def every_hit(session) -> Iterator[dict[int | None, int]]:
+    """Every hit stops, and none is counted; how often each breakpoint that counts must be passed before it stops, by number."""
+    before = [(b, b.hits, b.count) for b in session.breakpoints]
+    try:
+        for b, _hits, _count in before:
+            b.count = 1
+        yield {b.number: max(count - hits, 1) for b, hits, count in before if count > 1}
+    finally:
+        for b, hits, count in before:
+            b.hits, b.count = hits, count
+
+
+def find_last(session, history: History, here: int, until, traps, wanted) -> Stop | None:
     """Be at the last stop before `here`; None: there is none, and the machine is anywhere."""
     history.leave_end()
     intervals = [s for s in history.line.saved if s.position < here]
-    events, last = None, here
+    vectors = delivered_vectors(session, until, traps)
+    counts, last = None, here
     for n in reversed(range(len(intervals))):
         first = intervals[n]
-        if only_traps and events is not None and first.events == events:
+        counts_after, counts = counts, None if vectors is None else first.delivered[vectors]
+        if counts_after is not None and (counts == counts_after).all():
             last = first.position  # nothing was delivered in between
             continue
-        events = first.events
         if session.progress is not None:
             session.progress(1 - first.position / max(here, 1))
         history.restore(first)
-        hit = walk(session, history, last, last < here, until, traps, wanted)
+        if vectors is not None and plain(session):
+            hit = last_delivery(session, history, last, vectors, until, traps)
+        else:
+            hit = walk(session, history, last, last < here, until, traps, wanted)
         if hit is not None:
             if hit.position != first.position or not n or not any(int(cpu.watching) for cpu in session.machine.cpus):
                 return hit
@@ -127,6 +158,61 @@ def find_last(session, history: History, here: int, until, traps, only_traps: bo
             return walk(session, history, last, last < here, until, traps, wanted)
         last = first.position
     return None
+
+
+def delivered_vectors(session, until, traps) -> np.ndarray | None:
+    """If only traps are looked for: the vectors of which one is delivered wherever there is such a stop."""
+    if until or not all(isinstance(b.trigger, Trap) for b in session.breakpoints):
+        return None
+    return np.array(sorted({*traps, *session.breakpoints.vectors(), *FAULTS_OF_DELIVERY}))
+
+
+def plain(session) -> bool:
+    """Whether every trap that is looked for stops."""
+    return not any(b.condition is not None or b.trace or b.trigger.origin for b in session.breakpoints)
+
+
+def last_delivery(session, history: History, last: int, vectors: np.ndarray, until, traps) -> Stop | None:
+    """Be at the last of some traps before `last`, from the checkpoint at which the machine is.
+
+    The way there is run once without a stop, counting at a few places; then only what lies between two of them is looked at.
+    """
+    first = history._base
+    while True:
+        upto = narrow(session, history, last, vectors)
+        if upto is None:
+            return None
+        start = history._base
+        hit = walk(session, history, upto, False, until, traps, None)
+        if hit is not None or start is first:
+            return hit
+        last = start.position
+        history.be_at(first.position)
+
+
+def narrow(session, history: History, last: int, vectors: np.ndarray) -> int | None:
+    """Be at a checkpoint a little before the last delivery of one of these before `last`; where to look up to; None: there is none."""
+    while True:
+        start, counts = session.position, history.delivered()[vectors]
+        before, found = (history._base, counts), None
+        session.machine.intercept(())
+        try:
+            for part in range(1, PARTS + 1):
+                check(session)
+                history.forward(start + (last - start) * part // PARTS)
+                now = history.delivered()[vectors]
+                if (now != before[1]).any():
+                    found = before[0], session.position, int((now - before[1]).sum())
+                if part < PARTS and history.keep.possible():
+                    before = history.take(temporary=True), now
+        finally:
+            session.machine.intercept(session.armed.wants.vectors)
+        if found is None:
+            return None
+        history.restore(found[0])
+        if found[2] <= FEW or found[1] - session.position < SHORT or found[1] - session.position >= last - start:
+            return found[1]
+        last = found[1]
 
 
 def walk(session, history: History, last: int, closed: bool, until, traps, wanted) -> Stop | None:

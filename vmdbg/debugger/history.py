@@ -20,8 +20,8 @@ SPACING = 0.1  # seconds of the processor, in which the machine runs from one ch
 LARGEST_SPACING = 0.2
 SHARE = 0.06  # of that time, at most, for taking them
 BOUND = 512 << 20  # bytes
-NEAR = (30_000, 1_000)  # steps before a position that was gone to: checkpoints there make the next steps back quick
-TEMPORARIES = 16
+NEARER, NEAREST = 4, 1_000  # on the way to a position checkpoints stay, each so much nearer to it, down to so many steps: for what is
+TEMPORARIES = 32  # asked next is mostly a little before
 LARGEST = 20_000_000  # steps at once
 
 
@@ -47,6 +47,7 @@ class History:
         self.look: Callable[[int], None] | None = None
         self.taken: Callable[[Line, Saved], None] | None = None  # hears of checkpoints at the end of the line
         self.given: Callable[[Line, Input], None] | None = None  # ... and of inputs there
+        self._temporaries: list[Saved] = []  # in the order in which they were taken
         self._next = 0  # the input of the line that comes next
         self._seconds = self._since = self._cost = 0.0
         self._compressor = zstandard.ZstdCompressor(level=1)
@@ -60,6 +61,11 @@ class History:
     @property
     def first(self) -> int:
         return self.line.saved[0].position
+
+    @property
+    def given_so_far(self) -> int:
+        """How many inputs of the line have come."""
+        return self._next
 
     # ---- Recording ------------------------------------------------------------------------------------------------
 
@@ -88,6 +94,7 @@ class History:
             return self._base
         saved = self._save(self.keep.take(room=self.versions.room), temporary)
         if temporary:
+            self._temporaries.append(saved)
             self._forget_temporaries()  # what an older one held may be merged into this one
             return self._base
         if self.live and self.taken is not None:
@@ -231,6 +238,11 @@ class History:
         self.keep.begin_interval()
         self._table, self._base, self._next = table, saved, saved.inputs
 
+    def be_at(self, position: int) -> None:
+        """Be at a recorded position, wherever the machine is now."""
+        self.restore(self.line.saved[self.line.before(position)])
+        self.forward(position)
+
     def go(self, position: int) -> None:
         """Be at a position between the first and the end; HistoryError if it is not."""
         if not self.first <= position <= max(self.line.end, self.position if self.live else 0):
@@ -241,10 +253,11 @@ class History:
         saved = self.line.saved[self.line.before(position)]
         if position < here or saved.position > here:
             self.restore(saved)
-        for ahead in NEAR:
-            if self.position + 2 * ahead < position:
-                self.forward(position - ahead)
-                self.take(temporary=True)
+        ahead = (position - self.position) // NEARER
+        while ahead >= NEAREST:
+            self.forward(position - ahead)
+            self.take(temporary=True)
+            ahead //= NEARER
         self.forward(position)
 
     def forward(self, position: int) -> None:
@@ -260,9 +273,11 @@ class History:
     # ---- Room -------------------------------------------------------------------------------------------------------
 
     def _forget_temporaries(self) -> None:
-        found = [s for s in self.line.saved if s.temporary and s is not self._base]
-        for s in found[: max(len(found) - TEMPORARIES, 0)]:
-            self._remove(s)
+        """Those that were taken first go first."""
+        while len(self._temporaries) > TEMPORARIES:
+            oldest = self._temporaries.pop(0)
+            if oldest in self.line.saved and oldest is not self._base:
+                self._remove(oldest)
 
     def _thin(self) -> None:
         """Merge checkpoints until there is room: those that leave the smallest gap for their age."""
@@ -290,5 +305,6 @@ class History:
         merged, forgotten = line.without(n)
         if line.saved[n + 1] is self._base:
             self._base = merged
+        self._temporaries = [merged if s is line.saved[n + 1] else s for s in self._temporaries]
         line.saved[n : n + 2] = [merged]
         self.versions.forget(forgotten)

@@ -129,9 +129,7 @@ def disassemble(interpreter, text):
     return [views.instruction(line, session.rip) for line in lines]
 
 
-@command(
-    "list,goto,g", "goto [ADDRESS]", "show another place in the disassembly; without an address, the place of execution", complete=words
-)
+@command("goto,g", "goto [ADDRESS]", "show another place in the disassembly; without an address, the place of execution", complete=words)
 def goto(interpreter, text):
     interpreter.session.listing.focus = interpreter.address(text) if text.strip() else None
     return []

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from vmdbg.debugger.causes import triple_fault
-from vmdbg.debugger.commands import cause, examine, motion, past, stops
+from vmdbg.debugger.commands import cause, examine, motion, past, questions, stops
 from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, command
 from vmdbg.debugger.expressions import Expression, ExpressionError
 from vmdbg.debugger.stop import Stop
 
-MODULES = (motion, past, cause, stops, examine)  # importing them fills the registry
+MODULES = (motion, past, questions, cause, stops, examine)  # importing them fills the registry
 
 
 def in_order() -> list[Command]:
