@@ -118,12 +118,16 @@ def event(before: int, after: int) -> Event:
     return e
 
 
+def said(trigger, e: Event) -> str | None:
+    return trigger.words(e) if trigger.match(e) else None
+
+
 def test_rings_and_modes():
-    assert Ring(3, 0).match(event(3, 0)) == "ring 3->0"
+    assert said(Ring(3, 0), event(3, 0)) == "ring 3->0"
     assert Ring(None, 0).match(event(3, 0)) and Ring().match(event(0, 3)) and not Ring(0, 3).match(event(3, 0))
     assert not Ring().match(event(MODE_PAGING, 0)) and MODE_CPL == 3
     long = MODE_PROTECTED | MODE_PAGING | MODE_LONG
-    assert Mode("long").match(event(MODE_PROTECTED, long)) == "mode long"
+    assert said(Mode("long"), event(MODE_PROTECTED, long)) == "mode long"
     assert Mode("compatibility").match(event(MODE_PROTECTED, long)) and not Mode("64").match(event(MODE_PROTECTED, long))
-    assert Mode("64").match(event(long, long | MODE_64)) and Mode("long", False).match(event(long, MODE_PROTECTED)) == "mode long off"
+    assert Mode("64").match(event(long, long | MODE_64)) and said(Mode("long", False), event(long, MODE_PROTECTED)) == "mode long off"
     assert MODES["real"](0) and MODES["protected"](MODE_PROTECTED) and not MODES["protected"](long)

@@ -71,19 +71,6 @@ def test_a_read_crosses_pages_and_goes_through_the_a20_gate(engine):
     assert m.read_linear(0, 0x100FFC, 8) == b"abcdefgh" and m.physical_of(0, 0x100000) == 0
 
 
-@pytest.mark.parametrize("engine", ["plain", "threaded"])
-def test_linear_writes_are_whole_or_not_at_all(engine):
-    m = Machine(RAM, engine=engine)
-    cpu = m.cpus[0]
-    table = words64(m.ram.ctypes.data)
-    table[0x200], table[0x400], table[0x600], table[0x800], table[0x801] = 0x2001, 0x3001, 0x4001, 0x5001, 0x7001
-    cpu.cr0, cpu.cr4, cpu.efer, cpu.cr3 = CR0_PE | CR0_PG, CR4_PAE, EFER_LMA, 0x1000
-    assert m.write_linear(0, 0xFFE, b"1234")
-    assert m.ram[0x5FFE:0x6000].tobytes() == b"12" and m.ram[0x7000:0x7002].tobytes() == b"34"
-    before = m.ram.copy()
-    assert not m.write_linear(0, 0x1FFE, b"5678") and np.array_equal(before, m.ram)
-
-
 def test_arrays_of_a_struct_can_be_listed():
     m = Machine(RAM, engine="plain")
     assert len(m.cpus[0].gpr) == len(list(m.cpus[0].gpr)) == Cpu.fields["gpr"][2]

@@ -1,11 +1,10 @@
 """What a machine is armed with, and which breakpoints a stop of it belongs to."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from vmdbg.debugger.expressions import ExpressionError
 from vmdbg.debugger.stop import Reason, Stop
-from vmdbg.debugger.traps import describe
-from vmdbg.debugger.triggers import Event, Wants, number_of
+from vmdbg.debugger.triggers import Event, Wants, number_of, trap_words
 
 BEFORE = ("break", "trap")  # stops before the instruction or the delivery: the next run goes through it
 STEPPED = ("watch", "mode")  # stops after the instruction: the next one may be one to stop at as well
@@ -20,6 +19,8 @@ class Armed:
 
     def arm(self, wants: Wants) -> None:
         machine, old = self.machine, self.wants
+        if wants is old and not wants.watches and not wants.modes:
+            return
         if wants.addresses != old.addresses:
             machine.set_breakpoints(wants.addresses)
         if wants.physical != old.physical:
@@ -34,6 +35,12 @@ class Armed:
             machine.watch_modes(wants.modes)
         self.wants = wants
 
+    @property
+    def somewhere(self) -> bool:
+        """Whether the run would stop before any instruction at all."""
+        w = self.wants
+        return bool(w.addresses or w.physical or w.forms)
+
     def before(self, event: Event) -> bool:
         """Whether the run would stop before the next instruction, and stands on it already."""
         w = self.wants
@@ -44,24 +51,25 @@ class Armed:
         return bool(w.forms) and event.instruction is not None and number_of(event.instruction.form) in w.forms
 
 
-def hits(session, event: Event, stop: Stop, words: str = "") -> tuple[Reason, ...]:
+def hits(session, event: Event, facts: Mapping[str, int | None]) -> tuple[Reason, ...]:
     """The breakpoints whose trigger matches and whose condition holds; one whose condition cannot be evaluated stops, and says so."""
-    reasons = []
+    reasons, context = [], None
     for b in session.breakpoints:
-        text = b.trigger.match(event)
-        if text is None:
+        if not b.trigger.match(event):
             continue
         problem = ""
         if b.condition is not None:
+            if context is None:
+                context = session.context(facts)
             try:
-                if not b.condition.value(session.context(stop)):
+                if not b.condition.value(context):
                     continue
             except ExpressionError as e:
                 problem = f", whose condition fails: {e}"
         b.hits += 1
-        text = f"{text or words}{problem}"
+        text = b.trigger.words(event) + problem
         if b.trace and not problem:
-            session.traced.append((stop.position, b.number, text))
+            session.traced.append((session.position, b.number, text))
         elif b.hits >= b.count:
             reasons.append(Reason(event.kind, f"breakpoint {b.number} {text}", b.number))
     return tuple(reasons)
@@ -70,22 +78,20 @@ def hits(session, event: Event, stop: Stop, words: str = "") -> tuple[Reason, ..
 def stop_of(session, found, until: Iterable[int], traps: Iterable[int]) -> Stop | None:
     """The session's stop for a stop of the machine that a breakpoint may be behind; None to go on."""
     event = Event(session, found)
-    position = session.position
     if event.kind == "trap":
         facts = dict(vector=found.vector, error_code=found.error_code, address=found.address)
-        words = f"trap {describe(found.vector, found.error_code, found.address)}"
-        reasons = hits(session, event, Stop(position, (), **facts), words)
+        reasons = hits(session, event, facts)
         if not reasons and found.vector in traps:
-            reasons = (Reason("trap", words),)
-        return Stop(position, reasons, **facts) if reasons else None
+            reasons = (Reason("trap", trap_words(found)),)
+        return Stop(session.position, reasons, **facts) if reasons else None
     facts = event.facts
     address = facts.get("address")
-    reasons = hits(session, event, Stop(position, (), address=address, facts=facts))
+    reasons = hits(session, event, facts)
     if event.kind == "break" and event.rip in until:
         near = session.symbols.near(event.rip)
         reasons = (Reason("step", f"at {event.rip:#x}" + (f" {near}" if near else "")), *reasons)
     if reasons and event.kind in STEPPED:
         following = Event(session, found, "break")
         if session.armed.before(following):
-            reasons += hits(session, following, Stop(position, (), facts=following.facts))
-    return Stop(position, reasons, address=address, facts=facts) if reasons else None
+            reasons += hits(session, following, following.facts)
+    return Stop(session.position, reasons, address=address, facts=facts) if reasons else None

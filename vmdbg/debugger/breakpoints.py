@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from vmdbg.debugger.expressions import Expression
-from vmdbg.debugger.triggers import Address, PhysicalAddress, Trap, Trigger, Wants, wants_of
+from vmdbg.debugger.triggers import Address, Trap, Trigger, Wants, wants_of
 
 
 @dataclass
@@ -49,10 +49,12 @@ class Breakpoints:
 
     table: dict[int, Breakpoint] = field(default_factory=dict)
     last: int = 0
+    _wants: Wants | None = None
 
     def add(self, trigger: Trigger, **facts) -> Breakpoint:
         self.last += 1
         self.table[self.last] = Breakpoint(self.last, trigger, **facts)
+        self._wants = None
         return self.table[self.last]
 
     def __iter__(self):
@@ -62,6 +64,7 @@ class Breakpoints:
         return len(self.table)
 
     def delete(self, number: int) -> bool:
+        self._wants = None
         return self.table.pop(number, None) is not None
 
     def at(self, address: int) -> list[Breakpoint]:
@@ -70,13 +73,11 @@ class Breakpoints:
     def addresses(self) -> set[int]:
         return {b.trigger.address for b in self if isinstance(b.trigger, Address)}
 
-    def physical(self) -> bool:
-        """Whether any stands at a physical address."""
-        return any(isinstance(b.trigger, PhysicalAddress) for b in self)
-
     def vectors(self) -> set[int]:
         return {v for b in self if isinstance(b.trigger, Trap) for v in b.trigger.vectors}
 
     def wants(self) -> Wants:
-        """What the machine is to be armed with."""
-        return wants_of(b.trigger for b in self)
+        """What the machine is to be armed with; the same one until a breakpoint comes or goes."""
+        if self._wants is None:
+            self._wants = wants_of(b.trigger for b in self)
+        return self._wants

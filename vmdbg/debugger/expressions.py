@@ -9,10 +9,12 @@ At a stop before a page fault, `cr2` is what the delivery is about to put there.
 """
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
 
-from vmdbg.debugger.registers import REGISTERS, SEGMENTS
+from vmdbg.debugger.registers import REGISTERS, SEGMENTS, reader
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.machine.state import Cpu
 
@@ -75,14 +77,16 @@ class ExpressionError(Exception):
     """Malformed, or not to be evaluated now; the message says what was expected."""
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """Where an expression is evaluated: `read(linear, n)` gives n bytes or None."""
 
     cpu: Cpu
     read: Callable[[int, int], bytes | None]
     symbols: Symbols
-    facts: dict[str, int | None] = field(default_factory=dict)
+    facts: Mapping[str, int | None] = MappingProxyType({})
+
+
+Code = Callable[[Context], int]
 
 
 @functools.cache
@@ -94,18 +98,32 @@ def _parser():
 
 @dataclass(frozen=True)
 class Expression:
-    """A parsed expression; `text` as it was written."""
+    """A parsed expression; `text` as it was written.  It is made into functions when it is first evaluated."""
 
     text: str
     tree: object
 
+    @functools.cached_property
+    def _value(self) -> Code:
+        return _value(self.tree)
+
+    @functools.cached_property
+    def _address(self) -> Code:
+        return _linear(self.tree)
+
     def value(self, context: Context) -> int:
         """Its value, an unsigned 64-bit word; ExpressionError if a name or memory is missing."""
-        return _guarded(_value, self.tree, context)
+        try:
+            return self._value(context)
+        except RecursionError:
+            raise ExpressionError("the expression is nested too deeply") from None
 
     def address(self, context: Context) -> int:
         """Its value as a linear address, through the segment that the CPU would take."""
-        return _guarded(_linear, self.tree, context)
+        try:
+            return self._address(context)
+        except RecursionError:
+            raise ExpressionError("the expression is nested too deeply") from None
 
 
 @functools.lru_cache(maxsize=256)
@@ -133,61 +151,91 @@ def parse(text: str) -> Expression:
         raise ExpressionError("the expression is nested too deeply") from None
 
 
-def _guarded(evaluate, tree, context: Context) -> int:
-    try:
-        return evaluate(tree, context)
-    except RecursionError:
-        raise ExpressionError("the expression is nested too deeply") from None
+# ---- A tree as functions of the context
 
 
-def _value(tree, c: Context) -> int:
+def _value(tree) -> Code:
     kind, parts = tree.data, tree.children
     if kind == "number":
         digits = parts[0].replace("_", "")
-        return int(digits, 10 if digits.isdigit() else 0) & MASK
+        number = int(digits, 10 if digits.isdigit() else 0) & MASK
+        return lambda c: number
     if kind == "name":
-        return _name(str(parts[0]), c)
-    if kind == "any":
-        return int(any(_value(p, c) for p in parts))
-    if kind == "all":
-        return int(all(_value(p, c) for p in parts))
-    if kind == "negative":
-        return -_value(parts[0], c) & MASK
-    if kind == "invert":
-        return ~_value(parts[0], c) & MASK
-    if kind == "negate":
-        return int(not _value(parts[0], c))
+        return _name(str(parts[0]))
     if kind == "segmented":
-        return _linear(tree, c)
+        return _linear(tree)
     if kind == "word":
-        return _load(_linear(parts[0], c), int(c.cpu.bits) // 8, c)
+        return _word(_linear(parts[0]))
     if kind == "sized":
-        return _load(_linear(parts[1], c), int(parts[0][1:]) // 8, c)
-    if kind in ("bit_or", "bit_xor", "bit_and"):
-        values = [_value(p, c) for p in parts]
-        join = {"bit_or": int.__or__, "bit_xor": int.__xor__, "bit_and": int.__and__}[kind]
-        return functools.reduce(join, values)
-    value = _value(parts[0], c)
+        return _load(_linear(parts[1]), int(parts[0][1:]) // 8)
+    if kind == "chain":
+        return _chain(parts)
+    codes = [_value(p) for p in parts]
+    first = codes[0]
+    if kind == "negative":
+        return lambda c: -first(c) & MASK
+    if kind == "invert":
+        return lambda c: ~first(c) & MASK
+    if kind == "negate":
+        return lambda c: int(not first(c))
+    return functools.reduce(JOINS[kind], codes)
+
+
+JOINS: dict[str, Callable[[Code, Code], Code]] = {
+    "any": lambda a, b: lambda c: int(bool(a(c) or b(c))),
+    "all": lambda a, b: lambda c: int(bool(a(c) and b(c))),
+    "bit_or": lambda a, b: lambda c: a(c) | b(c),
+    "bit_xor": lambda a, b: lambda c: a(c) ^ b(c),
+    "bit_and": lambda a, b: lambda c: a(c) & b(c),
+}
+
+
+def _chain(parts) -> Code:
+    """`a + b - c`, from the left."""
+    code = _value(parts[0])
     for operator, part in zip(parts[1::2], parts[2::2]):
-        right = _value(part, c)
-        if operator in "/%" and right == 0:
+        code = _applied(str(operator), code, _value(part))
+    return code
+
+
+def _applied(operator: str, a: Code, b: Code) -> Code:
+    do = OPERATORS[operator]
+    if operator not in "/%":
+        return lambda c: do(a(c), b(c)) & MASK
+
+    def divided(c: Context) -> int:
+        left, right = a(c), b(c)
+        if right == 0:
             raise ExpressionError("division by zero")
-        value = OPERATORS[operator](value, right) & MASK
-    return value
+        return do(left, right) & MASK
+
+    return divided
 
 
-def _name(name: str, c: Context) -> int:
-    value = c.symbols.address(name)
-    if name.lower() == "cr2" and c.facts.get("vector") == PAGE_FAULT and c.facts.get("address") is not None:
-        return c.facts["address"] or 0  # before a #PF is delivered: what its delivery puts there
+def _name(name: str) -> Code:
     register = REGISTERS.get(name.lower())
-    if register is not None:
-        return register.read(c.cpu)
+    if register is None:
+        return functools.partial(_fact, name)
+    read = register.read
+    if name.lower() == "cr2":
+        return lambda c: _coming_cr2(c) if c.facts.get("vector") == PAGE_FAULT else read(c.cpu)
+    return lambda c: read(c.cpu)
+
+
+def _coming_cr2(c: Context) -> int:
+    """Before a #PF is delivered: what its delivery puts there."""
+    address = c.facts.get("address")
+    return REGISTERS["cr2"].read(c.cpu) if address is None else address
+
+
+def _fact(name: str, c: Context) -> int:
+    """A fact of the stop, or a symbol."""
     if name in c.facts:
         fact = c.facts[name]
         if fact is None:
             raise ExpressionError(f"'{name}' has no value at this stop")
         return fact
+    value = c.symbols.address(name)
     if value is None and name in FACTS:
         raise ExpressionError(f"'{name}' has no value at this stop")
     if value is None:
@@ -195,24 +243,32 @@ def _name(name: str, c: Context) -> int:
     return value
 
 
-def _load(address: int, size: int, c: Context) -> int:
+def _loaded(address: int, size: int, c: Context) -> int:
     data = c.read(address, size)
     if data is None:
         raise ExpressionError(f"no memory at {address:#x}")
     return int.from_bytes(data, "little")
 
 
-def _linear(tree, c: Context) -> int:
-    bits = int(c.cpu.bits)
+def _load(address: Code, size: int) -> Code:
+    return lambda c: _loaded(address(c), size, c)
+
+
+def _word(address: Code) -> Code:
+    """As wide as the code's words."""
+    return lambda c: _loaded(address(c), int(c.cpu.bits) // 8, c)
+
+
+def _linear(tree) -> Code:
     if tree.data == "segmented":
-        segment, offset = str(tree.children[0]).lower(), _value(tree.children[1], c)
+        segment, offset = str(tree.children[0]).lower(), _value(tree.children[1])
     else:
-        offset = _value(tree, c)
+        offset = _value(tree)
         names = {str(t.children[0]).lower() for t in tree.iter_subtrees() if t.data == "name"} & REGISTERS.keys()
         if not names:
             return offset
         segment = "ss" if names & STACK else "cs" if names & POINTERS else "ds"
-    base = int(c.cpu.seg_base[SEGMENTS.index(segment)])
-    if bits == 64 and segment not in ("fs", "gs"):
-        base = 0
-    return base + offset & (MASK if bits == 64 else 0xFFFFFFFF)
+    bits, base = reader("bits"), reader("seg_base", SEGMENTS.index(segment))
+    if segment in ("fs", "gs"):
+        return lambda c: base(c.cpu) + offset(c) & (MASK if bits(c.cpu) == 64 else 0xFFFFFFFF)
+    return lambda c: offset(c) if bits(c.cpu) == 64 else base(c.cpu) + offset(c) & 0xFFFFFFFF

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vmdbg.machine.flags import get_rflags
-from vmdbg.machine.state import CR0_PE, CR0_PG, CS, EFER_LMA, F_VM
+from isa.lang.struct import C_TYPE
+from vmdbg.machine.state import CR0_PE, CR0_PG, CS, EFER_LMA, F_VM, Cpu
 
 GENERAL = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENTS = "es cs ss ds fs gs ldtr tr".split()
@@ -22,25 +22,40 @@ class Register:
     read: Callable
 
 
+def reader(name: str, n: int = 0) -> Callable:
+    """What reads a field of a vCPU, or element n of it, as a plain integer: in one go, for conditions that are asked at every hit."""
+    offset, word, _count = Cpu.fields[name]
+    offset += n * (word.bits // 8)
+    at, add = C_TYPE[word].from_address, int.__add__  # not U64's: it costs more than all the rest
+    return lambda cpu: at(add(cpu.address, offset)).value
+
+
+_rip, _bits, _cs_base = reader("rip"), reader("bits"), reader("seg_base", CS)
+_eflags, _cf, _aux, _sr, _zr, _lt = (reader(name) for name in "eflags cf aux sr zr lt".split())
+
+
+def rflags(cpu) -> int:
+    """RFLAGS, as vmdbg.machine.flags.get_rflags has it."""
+    sr = _sr(cpu)
+    value = _eflags(cpu) | _cf(cpu) | _aux(cpu) & 0x10 | sr >> 63 << 7
+    if not (sr & 0xFF).bit_count() & 1:
+        value |= 0x4
+    if not _zr(cpu):
+        value |= 0x40
+    return value | 0x800 if _lt(cpu) != sr >> 63 else value
+
+
 def _general(n: int, bits: int, shift: int = 0) -> Callable:
-    mask = (1 << bits) - 1
-    return lambda cpu: int(cpu.gpr[n]) >> shift & mask
-
-
-def _field(name: str) -> Callable:
-    return lambda cpu: int(getattr(cpu, name))
-
-
-def _element(name: str, n: int) -> Callable:
-    return lambda cpu: int(getattr(cpu, name)[n])
+    mask, read = (1 << bits) - 1, reader("gpr", n)
+    return read if bits == 64 else lambda cpu: read(cpu) >> shift & mask
 
 
 def _flags(mask: int) -> Callable:
-    return lambda cpu: int(get_rflags(cpu)) & mask
+    return lambda cpu: rflags(cpu) & mask
 
 
 def _flag(n: int) -> Callable:
-    return lambda cpu: int(get_rflags(cpu)) >> n & 1
+    return lambda cpu: rflags(cpu) >> n & 1
 
 
 def _all():
@@ -58,22 +73,22 @@ def _all():
             yield f"{name}w", 16, _general(n, 16)
             yield f"{name}b", 8, _general(n, 8)
     for name, bits in (("rip", 64), ("eip", 32), ("ip", 16)):
-        yield name, bits, lambda cpu, mask=(1 << bits) - 1: int(cpu.rip) & mask
+        yield name, bits, lambda cpu, mask=(1 << bits) - 1: _rip(cpu) & mask
     for name, bits in (("rflags", 64), ("eflags", 32), ("flags", 16)):
         yield name, bits, _flags((1 << bits) - 1)
     for n, name in enumerate(SEGMENTS):
-        yield name, 16, _element("seg_selector", n)
-        yield f"{name}_base", 64, _element("seg_base", n)
-        yield f"{name}_limit", 32, _element("seg_limit", n)
+        yield name, 16, reader("seg_selector", n)
+        yield f"{name}_base", 64, reader("seg_base", n)
+        yield f"{name}_limit", 32, reader("seg_limit", n)
     for name in "cr0 cr2 cr3 cr4 cr8 efer xcr0 gdtr_base idtr_base star lstar cstar sfmask kernel_gs_base".split():
-        yield name, 64, _field(name)
+        yield name, 64, reader(name)
     for name in "gdtr_limit idtr_limit".split():
-        yield name, 16, _field(name)
+        yield name, 16, reader(name)
     for n in range(8):
-        yield f"dr{n}", 64, _element("dr", n)
-    yield "mxcsr", 32, _field("mxcsr")
-    yield "cpl", 2, _field("cpl")
-    yield "iopl", 2, lambda cpu: int(get_rflags(cpu)) >> 12 & 3
+        yield f"dr{n}", 64, reader("dr", n)
+    yield "mxcsr", 32, reader("mxcsr")
+    yield "cpl", 2, reader("cpl")
+    yield "iopl", 2, lambda cpu: _eflags(cpu) >> 12 & 3
     for name, n in FLAGS.items():
         yield name, 1, _flag(n)
 
@@ -88,8 +103,7 @@ def read(cpu, name: str) -> int:
 
 def linear_rip(cpu) -> int:
     """The linear address of the next instruction."""
-    mask = 0xFFFFFFFFFFFFFFFF if int(cpu.bits) == 64 else 0xFFFFFFFF
-    return int(cpu.seg_base[CS]) + int(cpu.rip) & mask
+    return _rip(cpu) if _bits(cpu) == 64 else _cs_base(cpu) + _rip(cpu) & 0xFFFFFFFF
 
 
 def mode(cpu) -> str:

@@ -3,7 +3,8 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from vmdbg.debugger import backwards
 from vmdbg.debugger.armed import BEFORE, Armed, stop_of
@@ -12,7 +13,7 @@ from vmdbg.debugger.causes import Autopsy, autopsy
 from vmdbg.debugger.expressions import Context
 from vmdbg.debugger.history import BOUND, History
 from vmdbg.debugger.listing import Listing, call_like
-from vmdbg.debugger.registers import linear_rip
+from vmdbg.debugger.registers import linear_rip, reader
 from vmdbg.debugger.slide import settled
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
@@ -26,6 +27,8 @@ FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
 ALL_VECTORS = range(256)
 NOTED = {"break", "trap", "watch", "mode", "halt", "shutdown", "exit", "error"}  # kinds of stops that the timeline shows
 STOPS = 10_000  # of them, at most
+_instructions = reader("instructions")
+NO_FACTS: dict[str, int | None] = dict(vector=None, error_code=None, address=None)
 TRACED = 100_000  # lines of tracing breakpoints that are kept
 
 
@@ -68,7 +71,7 @@ class Session:
     @property
     def instructions(self) -> int:
         """Completed instructions of all vCPUs."""
-        return sum(int(cpu.instructions) for cpu in self.machine.cpus)
+        return sum(map(_instructions, self.machine.cpus))
 
     @property
     def interrupted(self) -> bool:
@@ -84,11 +87,12 @@ class Session:
         """Guest memory as the current CPU sees it; None where any of it is not mapped."""
         return self.machine.read_linear(self.cpu_index, linear, size)
 
-    def context(self, stop: Stop | None = None) -> Context:
-        """Where expressions are evaluated: this machine, now."""
-        s = stop or self.stop
-        facts = dict(s.facts, vector=s.vector, error_code=s.error_code, address=s.address, position=self.position, cpu=self.cpu_index)
-        return Context(self.cpu, self.read, self.symbols, facts)
+    def context(self, facts: Mapping[str, int | None] | None = None) -> Context:
+        """Where expressions are evaluated: this machine, now, with these facts or those of the stop it is at."""
+        if facts is None:
+            s = self.stop
+            facts = dict(s.facts, vector=s.vector, error_code=s.error_code, address=s.address)
+        return Context(self.cpu, self.read, self.symbols, {**NO_FACTS, **facts, "position": self.position, "cpu": self.cpu_index})
 
     def interrupt(self) -> None:
         """Make a running `run` or `step` stop soon.  From any thread."""
@@ -159,37 +163,45 @@ class Session:
 
     def _go(self, left: Callable[[], int] | None, done: Reason, until: frozenset[int], traps: frozenset[int]) -> Stop:
         """Run slice by slice until something stops it, or nothing is left to do: then `done` is why."""
-        history = self.history
-        self._interrupted.clear()
+        history, interrupted = self.history, self._interrupted
+        if interrupted.is_set():
+            interrupted.clear()
         self.arm(until, traps)
         resume = self._resumes()
+        remaining = None if left is None else left()
+        looked, spent = time.perf_counter(), time.thread_time() if history is not None else 0
         while True:
-            budget = self._slice if left is None else min(self._slice, left())
+            budget = self._slice if remaining is None else min(self._slice, remaining)
             if budget <= 0:
                 return self._stopped(Stop(self.position, (done,)))
             if history is not None:
                 budget = history.stretch(budget)
-            began, position, spent = time.perf_counter(), self.position, time.thread_time()
+            began, position = time.perf_counter(), self.position
             self.machine.waits = left is None and self.idle is not None and not self.warp and (history is None or history.live)
             found = self.machine.run(budget, resume=resume)
             if history is not None:
-                history.ran(time.thread_time() - spent)
+                now = time.thread_time()
+                history.ran(now - spent)
+                spent = now
             stop = self.classify(found, until, traps)
             if stop is not None:
                 return self._stopped(stop)
             if found.reason == "wait":
                 resume = resume and self.position == position
-                if self.idle is not None and not self._interrupted.is_set():
+                if self.idle is not None and not interrupted.is_set():
                     self.idle(found.due)
             else:
                 resume = found.reason in BEFORE
                 if found.reason == "budget" and budget == self._slice:
                     self._adapt(time.perf_counter() - began)
-            if left is not None and left() <= 0:
-                continue
-            if self.between is not None:
+            if left is not None:
+                remaining = left()
+                if remaining <= 0:
+                    continue
+            if self.between is not None and (not resume or time.perf_counter() - looked > SLICE_SECONDS):
                 self.between()
-            if self._interrupted.is_set():
+                looked = time.perf_counter()
+            if interrupted.is_set():
                 return self._stopped(Stop(self.position, (Reason("pause", "paused"),)))
 
     def step_over(self) -> Stop:
@@ -254,15 +266,15 @@ class Session:
     def arm(self, until: frozenset[int], traps: frozenset[int]) -> None:
         """Tell the machine what is to stop it: the breakpoints, and these addresses and vectors."""
         wants = self.breakpoints.wants()
-        wants.addresses |= until
-        wants.vectors |= traps
+        if until or traps:
+            wants = replace(wants, addresses=wants.addresses | until, vectors=wants.vectors | traps)
         self.armed.arm(wants)
 
     def _resumes(self) -> bool:
         """Whether the next step is off a breakpoint that we stand on, or into a trap that was reported."""
         if self.stop.has("trap") and self.stop.position == self.position:
             return True
-        return self.armed.before(Event(self, None, "break"))
+        return self.armed.somewhere and self.armed.before(Event(self, None, "break"))
 
     def _adapt(self, seconds: float) -> None:
         """Bring the slice nearer to SLICE_SECONDS, after one that was run to its end."""
@@ -275,10 +287,10 @@ class Session:
 
     def _stopped(self, stop: Stop) -> Stop:
         self.arrived(stop)
-        hit = {r.breakpoint for r in stop.reasons}
-        for b in self.breakpoints:
-            if b.once and b.number in hit:
-                self.breakpoints.delete(b.number)
+        for number in {r.breakpoint for r in stop.reasons if r.breakpoint is not None}:
+            b = self.breakpoints.table.get(number)
+            if b is not None and b.once:
+                self.breakpoints.delete(number)
         return stop
 
     def classify(self, found, until: frozenset[int], traps: frozenset[int]) -> Stop | None:

@@ -6,13 +6,13 @@ The machine stops more often than any one trigger asks for (an armed form is not
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import isa
-from vmdbg.debugger.registers import linear_rip
-from vmdbg.debugger.traps import TRAPS
+from vmdbg.debugger.registers import linear_rip, reader
+from vmdbg.debugger.traps import TRAPS, describe
 from vmdbg.debugger.traps import name as trap_name
 from vmdbg.machine.state import RAX, RCX, RDX
 from vmdbg.machine.watch import (
@@ -28,6 +28,8 @@ from vmdbg.machine.watch import (
 )
 
 LONGEST = 15  # bytes of an instruction
+UNKNOWN = object()
+_rip, _bits, _rax, _rcx, _rdx = reader("rip"), reader("bits"), reader("gpr", RAX), reader("gpr", RCX), reader("gpr", RDX)
 ACCESS = {"r": WATCH_READ, "w": WATCH_WRITE, "rw": WATCH_READ | WATCH_WRITE}
 ORIGINS = {"hardware": ("interrupt", "nmi"), "software": ("software",), "exception": ("exception",)}
 MODES = {
@@ -53,39 +55,61 @@ class Wants:
     modes: bool = False
 
 
+@functools.lru_cache(maxsize=4096)
+def decoded(code: bytes, bits: int, ip: int):
+    """The instruction at the start of some bytes, or None; the places that are stopped at are few, and come again and again."""
+    return isa.decode(code, bits=bits, ip=ip)
+
+
 class Event:
     """A stop of the machine as triggers see it."""
+
+    __slots__ = ("kind", "found", "cpu", "_session", "_rip", "_instruction", "_facts")
 
     def __init__(self, session, found, kind: str | None = None):
         self.kind = kind or found.reason  # break, trap, watch, mode
         self.found = found
         self.cpu = session.cpu
-        self.rip = found.address if found is not None and found.reason == "break" and kind is None else linear_rip(self.cpu)
-        self._read, self._armed_forms = session.read, bool(session.armed.wants.forms)
-        self.physical: int | None = None
-        if self.kind == "break" and session.breakpoints.physical():
-            self.physical, _ = session.machine.walk(session.cpu_index, self.rip)
+        self._session, self._instruction = session, UNKNOWN
+        self._facts: dict[str, int] | None = None
+        self._rip = found.address if kind is None and found.reason == "break" else None
 
-    @functools.cached_property
+    @property
+    def rip(self) -> int:
+        """The linear address of the next instruction."""
+        if self._rip is None:
+            self._rip = linear_rip(self.cpu)
+        return self._rip
+
+    @property
+    def physical(self) -> int | None:
+        """Where the next instruction lies."""
+        return self._session.machine.physical_of(self._session.cpu_index, self.rip)
+
+    @property
     def instruction(self):
         """The instruction that is next, or None."""
-        code = self._read(self.rip, LONGEST)
-        n = LONGEST
-        while code is None and n > 1:
-            n -= 1
-            code = self._read(self.rip, n)
-        return None if code is None else isa.decode(code, bits=int(self.cpu.bits), ip=int(self.cpu.rip))
+        if self._instruction is UNKNOWN:
+            code = self._session.machine.mapped_at(self._session.cpu_index, self.rip, LONGEST)
+            self._instruction = decoded(code, _bits(self.cpu), _rip(self.cpu))
+        return self._instruction
 
-    @functools.cached_property
+    @property
     def facts(self) -> dict[str, int]:
         """What conditions may ask about: port, width, value, msr, cr of the next instruction; size of a watched access."""
+        if self._facts is None:
+            self._facts = self._find_facts()
+        return self._facts
+
+    def _find_facts(self) -> dict[str, int]:
         if self.kind == "watch":
             a = self.found.access
             return dict(address=a.physical if a.linear is None else a.linear, size=a.size, write=int(a.write))
-        i = self.instruction if self.kind == "break" and self._armed_forms else None
-        if i is None:
+        if self.kind != "break" or not self._session.armed.wants.forms:
             return {}
-        return {**(port_access(i, self.cpu) or {}), **(msr_access(i, self.cpu) or {}), **(control_access(i, self.cpu) or {})}
+        i = self.instruction
+        facts_of = None if i is None else access_kind(number_of(i.form))
+        return {} if facts_of is None else facts_of(i, self.cpu) or {}
 
 
 class Trigger(Protocol):
@@ -93,8 +117,11 @@ class Trigger(Protocol):
 
     def want(self, wants: Wants) -> None: ...
 
-    def match(self, event: Event) -> str | None:
-        """The words for a stop that is this trigger's; None if it is not."""
+    def match(self, event: Event) -> bool:
+        """Whether a stop is this trigger's."""
+
+    def words(self, event: Event) -> str:
+        """What there is to say about a stop that is."""
 
     def place(self) -> str:
         """As `info break` shows it."""
@@ -113,9 +140,10 @@ class Address:
     def want(self, wants: Wants) -> None:
         wants.addresses.add(self.address)
 
-    def match(self, event: Event) -> str | None:
-        if event.kind != "break" or event.rip != self.address:
-            return None
+    def match(self, event: Event) -> bool:
+        return event.kind == "break" and event.rip == self.address
+
+    def words(self, event: Event) -> str:
         return f"at {self.address:#x}" + (f" {self.name}" if self.name else "")
 
     def place(self) -> str:
@@ -131,8 +159,11 @@ class PhysicalAddress:
     def want(self, wants: Wants) -> None:
         wants.physical.add(self.address)
 
-    def match(self, event: Event) -> str | None:
-        return self.place() if event.kind == "break" and event.physical == self.address else None
+    def match(self, event: Event) -> bool:
+        return event.kind == "break" and event.physical == self.address
+
+    def words(self, event: Event) -> str:
+        return self.place()
 
     def place(self) -> str:
         return f"at physical {self.address:#x}"
@@ -148,12 +179,13 @@ class Trap:
     def want(self, wants: Wants) -> None:
         wants.vectors.update(self.vectors)
 
-    def match(self, event: Event) -> str | None:
+    def match(self, event: Event) -> bool:
         if event.kind != "trap" or event.found.vector not in self.vectors:
-            return None
-        if self.origin and event.found.origin not in ORIGINS[self.origin]:
-            return None
-        return ""  # the session has the words for a trap
+            return False
+        return not self.origin or event.found.origin in ORIGINS[self.origin]
+
+    def words(self, event: Event) -> str:
+        return trap_words(event.found)
 
     def place(self) -> str:
         first, last = self.vectors[0], self.vectors[-1]
@@ -162,6 +194,11 @@ class Trap:
         else:
             where = f"trap {first} {trap_name(first)}" if first in TRAPS else f"trap {first:#x}"
         return f"{where} {self.origin}".rstrip()
+
+
+def trap_words(found) -> str:
+    """A stop of the machine before a delivery in words."""
+    return f"trap {describe(found.vector, found.error_code, found.address)}"
 
 
 @dataclass(frozen=True)
@@ -174,13 +211,14 @@ class Ring:
     def want(self, wants: Wants) -> None:
         wants.modes = True
 
-    def match(self, event: Event) -> str | None:
+    def match(self, event: Event) -> bool:
         if event.kind != "mode":
-            return None
+            return False
         before, after = event.found.before & MODE_CPL, event.found.after & MODE_CPL
-        if before == after or self.before not in (None, before) or self.after not in (None, after):
-            return None
-        return f"ring {before}->{after}"
+        return before != after and self.before in (None, before) and self.after in (None, after)
+
+    def words(self, event: Event) -> str:
+        return f"ring {event.found.before & MODE_CPL}->{event.found.after & MODE_CPL}"
 
     def place(self) -> str:
         return f"ring {'' if self.before is None else self.before}->{'' if self.after is None else self.after}"
@@ -196,11 +234,14 @@ class Mode:
     def want(self, wants: Wants) -> None:
         wants.modes = True
 
-    def match(self, event: Event) -> str | None:
+    def match(self, event: Event) -> bool:
         if event.kind != "mode":
-            return None
-        before, after = (MODES[self.mode](m) for m in (event.found.before, event.found.after))
-        return self.place() if before != after and after == self.on else None
+            return False
+        shows = MODES[self.mode]
+        return shows(event.found.after) == self.on != shows(event.found.before)
+
+    def words(self, event: Event) -> str:
+        return self.place()
 
     def place(self) -> str:
         return f"mode {self.mode}{'' if self.on else ' off'}"
@@ -221,13 +262,16 @@ class Memory:
     def want(self, wants: Wants) -> None:
         wants.watches.append((self.first, self.last, ACCESS[self.access] | (WATCH_PHYSICAL if self.physical else 0)))
 
-    def match(self, event: Event) -> str | None:
+    def match(self, event: Event) -> bool:
         if event.kind != "watch":
-            return None
+            return False
         a = event.found.access
         at = a.physical if self.physical else a.linear
-        if at is None or ("w" if a.write else "r") not in self.access or at > self.last or at + a.size <= self.first:
-            return None
+        return at is not None and ("w" if a.write else "r") in self.access and at <= self.last and at + a.size > self.first
+
+    def words(self, event: Event) -> str:
+        a = event.found.access
+        at = a.physical if self.physical else a.linear
         size = f"{a.size} byte{'' if a.size == 1 else 's'}"
         by = "by a page walk or a device" if a.rip is None else f"by the instruction at {a.rip:#x}"
         return f"{'write' if a.write else 'read'} of {size} at {'physical ' if self.physical else ''}{at:#x} {by}"
@@ -264,20 +308,31 @@ PORT_READS, PORT_WRITES = ("IN", "INS"), ("OUT", "OUTS")
 CR0_WRITERS = ("LMSW", "CLTS")
 
 
+@functools.cache
+def port_form(number: int) -> tuple[bool, bool, int, bool] | None:
+    """(it writes, it is a string instruction, width in bytes, the port is an immediate) of a form by its number; None: no port access."""
+    from isa.forms import FORMS
+
+    form = FORMS[number]
+    write = form.mnemonic in PORT_WRITES
+    if not write and form.mnemonic not in PORT_READS:
+        return None
+    string = form.mnemonic.endswith("S")
+    operand = next(o for o in form.operands if (o.kind == "str" if string else o.kind == "reg" and o.number == RAX))
+    return write, string, operand.bits // 8, any(o.kind == "imm" for o in form.operands)
+
+
 def port_access(i, cpu) -> dict[str, int] | None:
     """port, width, write, value (of OUT) of an instruction that is about to access a port."""
-    write = i.mnemonic in PORT_WRITES
-    if not write and i.mnemonic not in PORT_READS:
+    form = port_form(number_of(i.form))
+    if form is None:
         return None
-    mask = (1 << i.asize) - 1
-    if i.rep and not int(cpu.gpr[RCX]) & mask:
+    write, string, width, immediate = form
+    if i.rep and not _rcx(cpu) & (1 << i.asize) - 1:
         return None
-    string = i.mnemonic.endswith("S")
-    operand = next(o for o in i.form.operands if (o.kind == "str" if string else o.kind == "reg" and o.number == RAX))
-    immediate = any(o.kind == "imm" for o in i.form.operands)
-    facts = dict(port=i.imm & 0xFF if immediate else int(cpu.gpr[RDX]) & 0xFFFF, width=operand.bits // 8, write=int(write))
+    facts = dict(port=i.imm & 0xFF if immediate else _rdx(cpu) & 0xFFFF, width=width, write=int(write))
     if write and not string:
-        facts["value"] = int(cpu.gpr[RAX]) & (1 << operand.bits) - 1
+        facts["value"] = _rax(cpu) & (1 << 8 * width) - 1
     return facts
 
 
@@ -285,9 +340,9 @@ def msr_access(i, cpu) -> dict[str, int] | None:
     """msr, write, value (of WRMSR) of an instruction that is about to access an MSR."""
     if i.mnemonic not in ("RDMSR", "WRMSR"):
         return None
-    facts = dict(msr=int(cpu.gpr[RCX]) & 0xFFFFFFFF, write=int(i.mnemonic == "WRMSR"))
+    facts = dict(msr=_rcx(cpu) & 0xFFFFFFFF, write=int(i.mnemonic == "WRMSR"))
     if facts["write"]:
-        facts["value"] = (int(cpu.gpr[RDX]) & 0xFFFFFFFF) << 32 | int(cpu.gpr[RAX]) & 0xFFFFFFFF
+        facts["value"] = (_rdx(cpu) & 0xFFFFFFFF) << 32 | _rax(cpu) & 0xFFFFFFFF
     return facts
 
 
@@ -304,6 +359,19 @@ def control_access(i, cpu) -> dict[str, int] | None:
     return None
 
 
+@functools.cache
+def access_kind(number: int) -> Callable | None:
+    """Which of these three has the facts of an instruction, by the number of its form."""
+    from isa.forms import FORMS
+
+    mnemonic = FORMS[number].mnemonic
+    if mnemonic in PORT_READS + PORT_WRITES:
+        return port_access
+    if mnemonic in ("RDMSR", "WRMSR"):
+        return msr_access
+    return control_access if mnemonic in CR0_WRITERS or any(o.kind == "cr" for o in FORMS[number].operands) else None
+
+
 @dataclass(frozen=True)
 class Instructions:
     """Before an instruction of a class or mnemonic that forms_named knows."""
@@ -313,11 +381,12 @@ class Instructions:
     def want(self, wants: Wants) -> None:
         wants.forms |= forms_named(self.name)
 
-    def match(self, event: Event) -> str | None:
+    def match(self, event: Event) -> bool:
         i = event.instruction if event.kind == "break" else None
-        if i is None or number_of(i.form) not in forms_named(self.name):
-            return None
-        return f"{i} at {event.rip:#x}"
+        return i is not None and number_of(i.form) in forms_named(self.name)
+
+    def words(self, event: Event) -> str:
+        return f"{event.instruction} at {event.rip:#x}"
 
     def place(self) -> str:
         return f"insn {self.name}"
@@ -333,12 +402,14 @@ class Port:
     def want(self, wants: Wants) -> None:
         wants.forms |= forms_of((PORT_READS if "r" in self.access else ()) + (PORT_WRITES if "w" in self.access else ()))
 
-    def match(self, event: Event) -> str | None:
-        facts = port_access(event.instruction, event.cpu) if event.kind == "break" and event.instruction else None
-        if facts is None or "rw"[facts["write"]] not in self.access:
-            return None
-        if facts["port"] + facts["width"] <= self.ports[0] or facts["port"] > self.ports[-1]:
-            return None
+    def match(self, event: Event) -> bool:
+        facts = event.facts
+        if "port" not in facts or "rw"[facts["write"]] not in self.access:
+            return False
+        return facts["port"] + facts["width"] > self.ports[0] and facts["port"] <= self.ports[-1]
+
+    def words(self, event: Event) -> str:
+        facts = event.facts
         value = f" of {facts['value']:#x}" if "value" in facts else ""
         return f"{'output' if facts['write'] else 'input'}{value}, port {facts['port']:#x}, at {event.rip:#x}"
 
@@ -356,10 +427,12 @@ class Msr:
     def want(self, wants: Wants) -> None:
         wants.forms |= forms_of((("RDMSR",) if "r" in self.access else ()) + (("WRMSR",) if "w" in self.access else ()))
 
-    def match(self, event: Event) -> str | None:
-        facts = msr_access(event.instruction, event.cpu) if event.kind == "break" and event.instruction else None
-        if facts is None or facts["msr"] not in self.numbers or "rw"[facts["write"]] not in self.access:
-            return None
+    def match(self, event: Event) -> bool:
+        facts = event.facts
+        return "msr" in facts and facts["msr"] in self.numbers and "rw"[facts["write"]] in self.access
+
+    def words(self, event: Event) -> str:
+        facts = event.facts
         value = f" with {facts['value']:#x}" if facts["write"] else ""
         return f"{'write' if facts['write'] else 'read'} of MSR {facts['msr']:#x}{value} at {event.rip:#x}"
 
@@ -377,10 +450,11 @@ class ControlRegister:
     def want(self, wants: Wants) -> None:
         wants.forms |= _control_forms()
 
-    def match(self, event: Event) -> str | None:
-        facts = control_access(event.instruction, event.cpu) if event.kind == "break" and event.instruction else None
-        if facts is None or facts["cr"] != self.number or "rw"[facts["write"]] not in self.access:
-            return None
+    def match(self, event: Event) -> bool:
+        facts = event.facts
+        return "cr" in facts and facts["cr"] == self.number and "rw"[facts["write"]] in self.access
+
+    def words(self, event: Event) -> str:
         return f"{event.instruction} at {event.rip:#x}"
 
     def place(self) -> str:

@@ -70,22 +70,10 @@ class GuestMemory:
         """Up to `most` bytes at a linear address, as many as there are before one that is not mapped to RAM or ROM."""
         if most <= 0:
             return b""
-        buffer = ctypes.create_string_buffer(most)
+        buffer = (ctypes.c_char * most)()
         to, address = ctypes.addressof(buffer), address & LARGEST_LINEAR
         if self._core is None:
             count = int(looking.copy_linear(self.cpus[cpu_index], U64(address), U64(most), U64(to)))
         else:
             count = self._core.copy_linear(self._state.address + cpu_index * Cpu.size, address, most, to)
         return buffer.raw[:count]
-
-    def write_linear(self, cpu_index: int, address: int, data: bytes) -> bool:
-        """Write RAM at a linear address, rights ignored, as write_physical does.  False, and nothing is written: not all of it is RAM."""
-        pieces, done = [], 0
-        while done < len(data):
-            n = min(len(data) - done, PAGE - (address + done) % PAGE)
-            physical = self.physical_of(cpu_index, address + done)
-            if physical is None or physical + n > self.memory_size:
-                return False
-            pieces.append((physical, data[done : done + n]))
-            done += n
-        return all(self.write_physical(physical, piece) for physical, piece in pieces)

@@ -24,6 +24,7 @@ from vmdbg.machine.reset import HALTED, reset
 from vmdbg.machine.slots import COMMITTING
 from vmdbg.machine.start_up import deliver_startup
 from vmdbg.machine.state import (
+    CS,
     EXIT,
     F_IF,
     HALT,
@@ -57,7 +58,8 @@ class Cells:
 
     __slots__ = tuple(
         "reason port width value latch latched mmio_count activity slow clock turn turn_steps yields sharing "
-        "intr nmi inject startup cr8 eflags instructions events".split()
+        "intr nmi inject startup cr8 eflags rip vector error_code fault_address instructions events "
+        "watch_hit watch_linear watch_physical watch_size watch_write watch_rip mode_before mode_seen".split()
     )
 
     def __init__(self, cpu: Cpu):
@@ -188,10 +190,11 @@ class Machine(Stopping, GuestMemory):
 
     def run(self, budget: int, resume: bool = True) -> Stop:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
-        left, skips, entered = budget, 0, None
+        left, skips, entered, quiet = budget, 0, None, 0
         self._steady.value = 0
-        if self._lone is not None and 0 < budget <= SLICE and self._clock.value + budget <= self._quiet:  # as single steps do
-            entered = self._lone(self._state.address, budget, resume)
+        if self._lone is not None and budget > 0 and self._clock.value < self._quiet:  # single steps; a condition that did not hold
+            quiet = min(budget, SLICE, self._quiet - self._clock.value)
+            entered = self._lone(self._state.address, quiet, resume)
             if entered == budget << 8 | threaded.BUDGET:
                 return SPENT
             if entered == threaded.BUDGET:  # it waits
@@ -226,7 +229,7 @@ class Machine(Stopping, GuestMemory):
                 if sharing:
                     whole = min(whole, QUANTUM - cells.turn_steps.value)
             else:
-                n, cells, whole, sharing = 0, self.cells[0], left, False
+                n, cells, whole, sharing = 0, self.cells[0], quiet, False
             stop, steps = self._run_cpu(n, whole, resume, entered)
             entered = None
             left -= steps
@@ -337,17 +340,22 @@ class Machine(Stopping, GuestMemory):
                     self._steady.value = 0
                     cells.inject.value = 0x100 | self.controller.acknowledge(n)
             elif status == threaded.BREAK:
-                return Stop("break", n, address=int(blocks.code_linear(cpu, cpu.rip))), budget - left
+                return Stop("break", n, address=self._linear_rip(n)), budget - left
             elif status == threaded.INTERCEPT:
-                facts = dict(vector=int(cpu.vector) & 0xFF, error_code=int(cpu.error_code), address=int(cpu.fault_address))
-                return Stop("trap", n, origin=origin_of(cpu), **facts), budget - left
+                vector, error_code, address = cells.vector.value & 0xFF, cells.error_code.value, cells.fault_address.value
+                return Stop("trap", n, vector, error_code, address, origin=origin_of(cpu)), budget - left
             elif status == threaded.WATCHED:
-                return self.watched(cpu), budget - left
+                return self.watched(n), budget - left
             elif status == threaded.MODE:
-                return Stop("mode", n, before=int(cpu.mode_before), after=int(cpu.mode_seen)), budget - left
+                return Stop("mode", n, before=cells.mode_before.value, after=cells.mode_seen.value), budget - left
             else:
                 return Stop("error", n, text=f"the engine returned status {status}"), budget - left
         return None, budget - left
+
+    def _linear_rip(self, n: int) -> int:
+        """blocks.code_linear of where vCPU n is."""
+        rip, cpu = self.cells[n].rip.value, self.cpus[n]
+        return rip if int(cpu.bits) == 64 else int(cpu.seg_base[CS]) + rip & 0xFFFFFFFF
 
     def _answer(self, n: int) -> Stop | None:
         """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""

@@ -4,7 +4,7 @@ Nothing here is part of the guest's state: breakpoints and watches cost it no st
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from vmdbg.machine.watch import MEMORY, MODES, WATCH_PHYSICAL, WATCH_WRITE, mode
 NOWHERE = (1 << 64) - 1  # for a linear address: none
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """What touched a watch: its number in Machine.watch's list, where and how, and the offset of the instruction in CS.
 
     linear is None for a page walk and for a device; rip is None for what no instruction did.
@@ -33,8 +32,7 @@ class Access:
     rip: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """Why a run ended.
 
     reason      budget, break (an address or an armed form), trap (a vector about to be delivered), watch (memory was touched),
@@ -70,7 +68,7 @@ def origin_of(cpu: Cpu) -> str:
 
 
 class Stopping:
-    """The part of Machine that arms and disarms; `cpus`, `shared`, `page_flags` and dropping code are the machine's."""
+    """The part of Machine that arms and disarms; `cpus`, their `cells`, `shared`, `page_flags` and dropping code are the machine's."""
 
     def stop_nowhere(self) -> None:
         """No breakpoint, no watch, as at the start."""
@@ -137,19 +135,21 @@ class Stopping:
             cpu.watching = int(cpu.watching) & ~MODES | (MODES if on else 0)
             cpu.mode_seen = mode_word(cpu)
 
-    def watched(self, cpu: Cpu) -> Stop:
-        linear = int(cpu.watch_linear)
+    def watched(self, n: int) -> Stop:
+        """What touched a watch on vCPU n."""
+        c = self.cells[n]
+        linear = c.watch_linear.value
         by_cpu = linear != NOWHERE
         access = Access(
-            int(cpu.watch_hit) - 1,
+            c.watch_hit.value - 1,
             linear if by_cpu else None,
-            int(cpu.watch_physical),
-            int(cpu.watch_size),
-            bool(int(cpu.watch_write)),
-            int(cpu.watch_rip) if by_cpu else None,
+            c.watch_physical.value,
+            c.watch_size.value,
+            bool(c.watch_write.value),
+            c.watch_rip.value if by_cpu else None,
         )
-        cpu.watch_hit = 0
-        return Stop("watch", int(cpu.index), access=access)
+        c.watch_hit.value = 0
+        return Stop("watch", n, access=access)
 
     def note_write(self, address: int, size: int) -> None:
         """A device writes `size` bytes of RAM: the vCPU whose turn it is will report it if they are watched."""
