@@ -238,12 +238,5 @@ def test_killed_threaded(tmp_path):
     assert kill_one(tmp_path, 1.5, 0) > 0
 
 
-@pytest.mark.slow
-def test_killed_often_threaded(tmp_path):
-    r = random.Random(3)
-    for n in range(100):
-        kill_one(tmp_path, r.uniform(0, 0.5), n)
-
-
 def test_the_digest_of_semantics():
     assert len(trace_writer.semantics()) == 16
