@@ -55,7 +55,7 @@ def hits(session, event: Event, facts: Mapping[str, int | None]) -> tuple[Reason
     """The breakpoints whose trigger matches and whose condition holds; one whose condition cannot be evaluated stops, and says so."""
     reasons, context = [], None
     for b in session.breakpoints:
-        if not b.trigger.match(event):
+        if not b.enabled or not b.trigger.match(event):
             continue
         problem = ""
         if b.condition is not None:

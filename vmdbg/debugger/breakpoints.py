@@ -11,7 +11,7 @@ class Breakpoint:
     """Stops where its trigger says and its condition holds.
 
     It counts a hit whenever the condition holds, and stops from hit number `count` on; with `trace` it never stops,
-    but is written down.
+    but is written down.  One that is not enabled does neither.
     """
 
     number: int
@@ -21,6 +21,7 @@ class Breakpoint:
     count: int = 1
     hits: int = 0
     trace: bool = False
+    enabled: bool = True
 
     @property
     def address(self) -> int | None:
@@ -38,6 +39,8 @@ class Breakpoint:
             parts.append("trace")
         if self.count > 1:
             parts.append(f"count {self.count}")
+        if not self.enabled:
+            parts.append("off")
         if self.hits:
             parts.append(f"hit {self.hits} time{'s' if self.hits > 1 else ''}")
         return "  ".join(parts)
@@ -67,17 +70,22 @@ class Breakpoints:
         self._wants = None
         return self.table.pop(number, None) is not None
 
+    def enable(self, number: int, on: bool) -> None:
+        self._wants = None
+        self.table[number].enabled = on
+
     def at(self, address: int) -> list[Breakpoint]:
         return [b for b in self if b.address == address]
 
     def addresses(self) -> set[int]:
-        return {b.trigger.address for b in self if isinstance(b.trigger, Address)}
+        """Linear ones that are enabled."""
+        return {b.trigger.address for b in self if isinstance(b.trigger, Address) and b.enabled}
 
     def vectors(self) -> set[int]:
-        return {v for b in self if isinstance(b.trigger, Trap) for v in b.trigger.vectors}
+        return {v for b in self if isinstance(b.trigger, Trap) and b.enabled for v in b.trigger.vectors}
 
     def wants(self) -> Wants:
-        """What the machine is to be armed with; the same one until a breakpoint comes or goes."""
+        """What the machine is to be armed with; the same one until a breakpoint comes, goes or is switched."""
         if self._wants is None:
-            self._wants = wants_of(b.trigger for b in self)
+            self._wants = wants_of(b.trigger for b in self if b.enabled)
         return self._wants

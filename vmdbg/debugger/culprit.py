@@ -5,8 +5,8 @@ from vmdbg.debugger import backwards
 from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.delivery import Broken
 from vmdbg.debugger.history import HistoryError
+from vmdbg.debugger.questions import last_write, physical_pieces
 from vmdbg.debugger.stop import Reason, Stop
-from vmdbg.debugger.triggers import Memory
 
 
 def before_fault(session, found: Autopsy) -> Stop:
@@ -26,20 +26,11 @@ def before_write(session, found: Autopsy, broken: Broken) -> Stop:
     if broken.at is None:
         raise HistoryError("no memory decided this: a register of the CPU did")
     before_fault(session, found)
-    table, session.breakpoints.table = session.breakpoints.table, {}
-    last = session.breakpoints.last
-    try:
-        session.break_on(Memory(broken.at, broken.at + broken.size - 1, "w", broken.physical))
-        stop = backwards.reverse_run(session)
-    finally:
-        session.breakpoints.table, session.breakpoints.last = table, last
-    if stop.has("pause"):
-        return stop
-    if not stop.has("watch"):
-        before_fault(session, found)
+    pieces = [(broken.at, broken.at + broken.size - 1)]
+    answer = last_write(session, pieces if broken.physical else physical_pieces(session, broken.at, broken.size))
+    if answer is None:
         raise HistoryError(f"nothing that is recorded wrote {place(broken)}: it was so from the beginning")
-    before = backwards.reverse_step(session, 1)
-    return session.arrived(Stop(before.position, (Reason("goto", f"before the last write to {place(broken)}"),)))
+    return backwards.travel(session, answer.position, f"before the last write to {place(broken)}")
 
 
 def place(broken: Broken) -> str:

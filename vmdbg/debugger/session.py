@@ -10,6 +10,7 @@ from vmdbg.debugger import backwards
 from vmdbg.debugger.armed import BEFORE, Armed, stop_of
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.causes import Autopsy, autopsy
+from vmdbg.debugger.delivery_steps import Delivery, waiting
 from vmdbg.debugger.expressions import Context
 from vmdbg.debugger.history import BOUND, History
 from vmdbg.debugger.listing import Listing, call_like
@@ -52,6 +53,7 @@ class Session:
         self.warp = False  # it is skipped all the same
         self.history: History | None = None
         self.autopsy: Autopsy | None = None  # of the last triple fault
+        self.delivered: Delivery | None = None  # of the last trap that a run was stopped before, and went on into
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
@@ -166,6 +168,7 @@ class Session:
         history, interrupted = self.history, self._interrupted
         if interrupted.is_set():
             interrupted.clear()
+        self.delivered = waiting(self) or self.delivered
         self.arm(until, traps)
         resume = self._resumes()
         remaining = None if left is None else left()

@@ -9,7 +9,9 @@ from vmdbg.debugger.devices import devices
 from vmdbg.debugger.devices.registers import Device
 from vmdbg.debugger.interrupt_view import InterruptView, InterruptViews, counts
 from vmdbg.debugger.listing import Line
-from vmdbg.debugger.outlook import memory_operand, outlook
+from vmdbg.debugger.looks import Look, look
+from vmdbg.debugger.outlook import outlook
+from vmdbg.debugger.paging_view import matters
 from vmdbg.debugger.picture import Picture, VgaPicture
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.terminal import Terminal
@@ -82,6 +84,7 @@ class Snapshot:
     walk_of: str = ""  # whose address that is
     autopsy: Autopsy | None = None  # of the last triple fault
     timeline: TimelineView | None = None  # None: nothing is recorded, or nobody looks
+    look: Look | None = None  # what a screen wants to see beyond this
 
 
 class Taker:
@@ -95,6 +98,7 @@ class Taker:
         self.columns = 0  # of the timeline that somebody looks at
         self._timeline: TimelineView | None = None
         self._timeline_taken = 0.0
+        self.wanted: tuple[str, str] | None = None  # a name in looks.MAKERS, and an argument
         self._views, self._interrupt_view = InterruptViews(session), InterruptView()
         self._counts = self._counts_then = self._counts_before = counts(session.machine)
         self._counted = 0
@@ -119,6 +123,7 @@ class Taker:
             self._stack_before, self._counts_before = self._stack_values, self._counts_then
         self._taken = s.position
         self.terminal.follow(monitor.transcript)
+        walked, walk_of = (0, "") if running else matters(s)
         snapshot = Snapshot(
             position=s.position,
             running=running,
@@ -142,10 +147,11 @@ class Taker:
             serial=self.terminal.picture(),
             vector_table=self._interrupts(running),
             devices=devices(monitor.board) if self.wants_devices else (),
-            walk=None if running else walk(s, self._walked()[0]),
-            walk_of="" if running else self._walked()[1],
+            walk=None if running else walk(s, walked),
+            walk_of=walk_of,
             autopsy=s.autopsy,
             timeline=self._timeline_now(running),
+            look=look(s, *self.wanted, running) if self.wanted else None,
         )
         if not running:
             self._counts_then = self._counts
@@ -179,16 +185,6 @@ class Taker:
             self._timeline = self.session.timeline(self.columns) if self.columns else None
             self._timeline_taken = perf_counter()
         return self._timeline
-
-    def _walked(self) -> tuple[int, str]:
-        """The address whose page walk is worth seeing: what faulted, else the next operand in memory, else the next instruction."""
-        session, stop = self.session, self.session.stop
-        if stop.has("trap") and stop.vector == 14 and stop.address is not None and stop.position == session.position:
-            return stop.address, "the address that faults"
-        address = memory_operand(session)
-        if address is not None:
-            return address, "the operand"
-        return session.rip, "the instruction"
 
     def _registers(self, cpu, bits: int) -> tuple[RegisterValue, ...]:
         values = []

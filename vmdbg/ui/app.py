@@ -9,6 +9,7 @@ from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer, Tab, Tabs
 
+from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.commands.registry import COMMANDS
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot
@@ -31,13 +32,16 @@ from vmdbg.ui.stack import Stack
 from vmdbg.ui.status import Status
 from vmdbg.ui.themes import OURS
 from vmdbg.ui.timeline import Timeline
+from vmdbg.ui.view import View
+from vmdbg.ui.views import VIEWS
 
 PANES = ("registers", "stack", "console", "output", "interrupts", "paging")  # that tabs choose from in a narrow terminal
 AT_ONCE = re.compile(r"prompt|type$")  # actions that decide where the next key goes
+MAIN = re.compile(r"prompt|type$|toggle_breakpoint|console|next_pane")  # actions on what only the main screen has
 MOUSE = ("focus", "maximize", "minimize")  # what may be done with the mouse while keys are the guest's
 RUNNING = "The machine is running: space pauses it"
 BELOW = ("console", "output")  # that share the lowest place where there is no room for both
-VIEWS: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk, Timeline)  # that follow the snapshots
+FOLLOWING: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk, Timeline)  # that follow the snapshots
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
@@ -75,6 +79,7 @@ class Debugger(App):
         self.session_thread = SessionThread(opening, self.post_message)
         self.snapshot: Snapshot | None = None
         self.refusal: Refused | None = None
+        self.autopsy: Autopsy | None = None  # the last that was shown
         self.typed = ""  # the last line of the command line
 
     def compose(self) -> ComposeResult:
@@ -82,7 +87,7 @@ class Debugger(App):
         with Container(id="panes"):
             yield Rings()
             yield Disassembly()
-            yield Tabs(*(Tab(f"{n} {name}", id=f"tab-{name}") for n, name in enumerate(PANES, 1)), id="tabs")
+            yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
             yield Registers()
             yield Stack()
             yield Interrupts()
@@ -115,9 +120,9 @@ class Debugger(App):
             return
         self.snapshot = self.session_thread.seen()
         self.query_one("#panes").set_class(self.snapshot.bits == 64, "-bits64")
-        for view in VIEWS:
+        for view in FOLLOWING:
             self.query_one(view).update_from(self.snapshot)
-        if isinstance(self.screen, Devices):
+        if isinstance(self.screen, (Devices, View)):
             self.screen.update_from(self.snapshot)
 
     def on_answered(self, message: Answered) -> None:
@@ -126,8 +131,9 @@ class Debugger(App):
         self.query_one(Output).add(message.line, message.answer, message.failed)
         if not self.session_thread.on_its_way:
             self.query_one(Timeline).going(None)
-        if self.snapshot is not None and self.snapshot.stop.has("shutdown") and not message.failed:
-            self.action_pane("output")  # the autopsy
+        if self.snapshot is not None and self.snapshot.stop.has("shutdown") and self.snapshot.autopsy is not self.autopsy:
+            self.autopsy = self.snapshot.autopsy
+            self.action_view("autopsy")
         elif message.answer and message.line == self.typed:
             self._front("output")
         elif self.query_one(Console).news():
@@ -200,7 +206,9 @@ class Debugger(App):
         """Keys are the guest's in its console; letters are letters in the command line; other screens have keys of their own."""
         if isinstance(self.focused, Console):
             return action in MOUSE
-        return not AT_ONCE.match(action) or (len(self.screen_stack) == 1 and not isinstance(self.focused, Prompt))
+        if len(self.screen_stack) > 1 and MAIN.match(action):
+            return False
+        return not AT_ONCE.match(action) or not isinstance(self.focused, Prompt)
 
     def action_prompt(self, beginning: str) -> None:
         self.query_one(Prompt).open(beginning)
@@ -230,7 +238,38 @@ class Debugger(App):
         for each in BELOW:
             self.query_one(f"#{each}").set_class(each == name, "-front")
 
+    def action_next_pane(self, by: int) -> None:
+        """The pane `by` places further: tabs show it where there is no room for all."""
+        active = str(self.query_one(Tabs).active).removeprefix("tab-")
+        self.action_pane(PANES[(PANES.index(active) + by) % len(PANES)])
+
+    # ---- The other screens --------------------------------------------------------------------------------------------
+
+    def look(self, wanted: tuple[str, str] | None) -> None:
+        self.session_thread.look(wanted)
+
+    def pop_view(self) -> None:
+        """Back to the main screen."""
+        if isinstance(self.screen, View):
+            self.pop_screen()
+            self.look(None)
+        elif len(self.screen_stack) > 1:
+            self.screen.dismiss(None)
+
+    def action_main(self) -> None:
+        self.pop_view()
+
+    def action_view(self, name: str) -> None:
+        """Another screen (views.VIEWS)."""
+        if isinstance(self.screen, VIEWS[name]):
+            return
+        self.pop_view()
+        view = VIEWS[name]()
+        self.look(view.wanted)
+        self.push_screen(view)
+
     def action_devices(self) -> None:
+        self.pop_view()
         self.session_thread.look_at_devices(True)
         self.push_screen(Devices(), lambda _: self.session_thread.look_at_devices(False))
 

@@ -29,14 +29,11 @@ class DeviceList(Pane):
 
 class Devices(Screen):
     BINDINGS = [
-        Binding("escape,q,d", "dismiss", "Back", priority=True),
+        Binding("escape,q", "dismiss", "Back", priority=True),
         Binding("up,k", "move(-1)", "Previous", priority=True),
         Binding("down,j", "move(1)", "Next", priority=True),
         Binding("pageup", "page(-1)", "Page up", show=False),
         Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("s,f7", "app.command('stepi')", "Step"),
-        Binding("c,f5", "app.command('continue')", "Run"),
-        Binding("space,f6", "app.pause", "Pause"),
     ]
     DEFAULT_CSS = """
     Devices DeviceList { width: 18; }

@@ -32,6 +32,7 @@ class SessionThread(threading.Thread):
         self.clock: WallClock | None = None
         self.wants_devices = False
         self.columns = 0  # of the timeline that is shown
+        self.wanted: tuple[str, str] | None = None
         self.busy = False  # a command is running
         self.travelling = False  # and it is one on its way through history
         self._wanted: int | None = None  # the position to go to next
@@ -107,6 +108,12 @@ class SessionThread(threading.Thread):
             self.pause()
         return self.travelling
 
+    def look(self, wanted: tuple[str, str] | None) -> None:
+        """What snapshots carry for a screen from now on: a name in looks.MAKERS, and an argument."""
+        self.wanted = wanted
+        if wanted and not self.busy:
+            self._lines.put(LOOK)
+
     def seen(self) -> Snapshot:
         """The latest snapshot; another may be posted from now on."""
         self._unseen.clear()
@@ -166,6 +173,7 @@ class SessionThread(threading.Thread):
 
     def _take(self, taker: Taker, running: bool = False) -> Snapshot:
         taker.wants_devices, taker.columns = self.wants_devices, self.columns
+        taker.wanted = self.wanted
         return taker.take(running)
 
     def _answer(self, line: str) -> Answered:

@@ -122,3 +122,40 @@ def delete(interpreter, text):
     for word in wanted:
         table.delete(int(word))
     return [f"deleted {len(wanted)} breakpoint{'' if len(wanted) == 1 else 's'}"]
+
+
+def named(interpreter, text: str) -> list:
+    """The breakpoints of these numbers, or all; CommandError names one that is not there."""
+    table = interpreter.session.breakpoints.table
+    wanted = text.split() or [str(n) for n in table]
+    for word in wanted:
+        if not word.isdigit() or int(word) not in table:
+            there = f": {' '.join(map(str, table))}" if table else ": there are none"
+            raise CommandError(f"there is no breakpoint '{word}'{there}")
+    return [table[int(word)] for word in wanted]
+
+
+@command("enable", "enable [NUMBER ...]", "let breakpoints stop again, by number, or all", complete=numbers)
+def enable(interpreter, text):
+    found = named(interpreter, text)
+    for b in found:
+        interpreter.session.breakpoints.enable(b.number, True)
+    return [f"breakpoint {b.describe()}" for b in found]
+
+
+@command("disable", "disable [NUMBER ...]", "keep breakpoints, but do not stop at them", complete=numbers)
+def disable(interpreter, text):
+    found = named(interpreter, text)
+    for b in found:
+        interpreter.session.breakpoints.enable(b.number, False)
+    return [f"breakpoint {b.describe()}" for b in found]
+
+
+@command("condition", "condition NUMBER [EXPRESSION]", "stop at a breakpoint only if this holds; without one, always", complete=numbers)
+def condition(interpreter, text):
+    number, _, rest = text.strip().partition(" ")
+    if not number:
+        raise CommandError("expected the number of a breakpoint, and an expression: condition 1 eax == 3")
+    b = named(interpreter, number)[0]
+    b.condition = expression(rest) if rest.strip() else None
+    return [f"breakpoint {b.describe()}"]

@@ -1,0 +1,190 @@
+"""The screens beside the main one, on real guests (plain engine) and on the stub: what they show, and what their keys do."""
+
+import pytest
+from textual.containers import Container, Vertical
+from textual.widgets import Footer, Input
+from textual.widgets._footer import FooterKey
+
+import guests
+from tests.debugger.stub_session import stub_session
+from tests.ui.screens import check_golden, did, opened, screen_text, settled
+from vmdbg.debugger.opening import open_bare
+from vmdbg.monitor.guest import Options
+from vmdbg.monitor.load import load_guest
+from vmdbg.ui.app import Debugger
+from vmdbg.ui.autopsy import Autopsy
+from vmdbg.ui.breakpoints import BreakpointTable
+from vmdbg.ui.view import View
+from vmdbg.ui.views import VIEWS
+
+SIZES = [(200, 60), (120, 40), (100, 30), (80, 24)]
+AT_A_FAULT = ["b start_a", "continue", "bp trap PF", "continue"]
+
+
+def app_of(name: str) -> Debugger:
+    guest = load_guest(guests.shipped()[name], Options())
+
+    def opening():
+        session = open_bare(guest, engine="plain")
+        if session.history is None:
+            session.record()
+        return session
+
+    return Debugger(guest.path.name, opening)
+
+
+def shows(app, *words: str):
+    return lambda: all(any(w in line for line in screen_text(app)) for w in words)
+
+
+async def test_a_triple_fault_is_explained_after_one_key_and_its_cause_after_two():
+    """c: the autopsy; i: the instruction that faulted, not yet shut down; 9 and enter: before what wrote the wrong selector."""
+    app = app_of("triple")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        await pilot.press("c")
+        await settled(pilot, shows(app, "before the reset", "average+0x7: div ecx", "✗ not delivered: gate 0", "2 bytes at 0x"))
+        assert isinstance(app.screen, Autopsy)
+        await pilot.press("i")
+        await settled(pilot, lambda: app.snapshot.stop.has("goto") and not isinstance(app.screen, View))
+        await settled(pilot, shows(app, "▶00100058  div ecx"))
+        await pilot.press("9")
+        await settled(pilot, shows(app, "who wrote that"))
+        await pilot.press("enter")
+        await settled(pilot, shows(app, "mov word ptr [ecx*8+"))
+        assert app.snapshot.stop.has("goto")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("name", ["traps", "paging", "breakpoints"])
+async def test_goldens(request, name, size):
+    app = app_of("dual_mode")
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        for line in AT_A_FAULT:
+            await did(pilot, line)
+        app.action_view(name)
+        await settled(pilot, lambda: isinstance(app.screen, View) and app.screen.value is not None)
+        await pilot.pause(0.2)
+        check_golden(request, app, f"{name}_{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_golden_autopsy(request, size):
+    app = app_of("triple")
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        await pilot.press("c")
+        await settled(pilot, lambda: isinstance(app.screen, Autopsy) and app.screen.pane.rows)
+        await pilot.pause(0.2)
+        check_golden(request, app, f"autopsy_{size[0]}x{size[1]}")
+
+
+@pytest.mark.parametrize("opening", ["stub", "dual_mode"])
+async def test_every_key_of_every_footer_does_something(opening):
+    """Each shown binding of each screen is bound to an action that exists, and pressing it leaves the app alive."""
+    app = Debugger("stub.bin", stub_session) if opening == "stub" else app_of(opening)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        if opening != "stub":
+            for line in AT_A_FAULT:
+                await did(pilot, line)
+        for name, kind in VIEWS.items():
+            app.action_view(name)
+            await settled(pilot, lambda: isinstance(app.screen, kind))
+            await pilot.pause(0.1)
+            own = [b.binding for b in app.screen.active_bindings.values() if b.node is app.screen and b.binding.show and b.enabled]
+            assert any(b.description == "Back" for b in own)
+            for b in own:
+                app.action_view(name)
+                await settled(pilot, lambda: isinstance(app.screen, kind))
+                await pilot.press(b.key)
+                await pilot.pause(0.05)
+                if isinstance(app.focused, Input) and isinstance(app.screen, View):
+                    await pilot.press("escape")
+                    assert isinstance(app.screen, kind)
+                await settled(pilot, lambda: not app.session_thread.busy)
+                assert app.is_running
+            if isinstance(app.screen, View):
+                await pilot.press("escape")
+            await settled(pilot, lambda: len(app.screen_stack) == 1 and app.session_thread.wanted is None)
+
+
+async def test_breakpoints_by_keys_and_mouse():
+    """Add, switch, condition, delete; a click on the mark switches."""
+    app = app_of("dual_mode")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        await pilot.press("6")
+        await settled(pilot, shows(app, "None yet"))
+        await pilot.press("a", *"trap PF if cr2 > 1".replace(" ", "\n").split("\n")[0], "space", *"PF", "enter")
+        await settled(pilot, shows(app, "●   1 trap"))
+        await pilot.press("a", *"start", "enter")
+        await settled(pilot, shows(app, "●   2 address"))
+        await pilot.press("i", *"eax", "space", "greater_than_sign", "space", "1", "enter")
+        await settled(pilot, shows(app, "if eax > 1"))
+        await pilot.press("enter")
+        await settled(pilot, shows(app, "○   1 trap"))
+        assert isinstance(app.screen, BreakpointTable) and not app.session_thread.interpreter.session.breakpoints.vectors()
+        await pilot.click("#breakpoints", offset=(2, 1))
+        await settled(pilot, shows(app, "●   1 trap"))
+        await pilot.press("down", "g")
+        await settled(pilot, lambda: not isinstance(app.screen, View))
+        await pilot.press("6")
+        await settled(pilot, shows(app, "●   2 address"))
+        await pilot.press("x")
+        await settled(pilot, lambda: len(app.screen.value or ()) == 1)
+        await pilot.press("s")
+        await settled(pilot, lambda: app.snapshot.position == 1)
+
+
+async def test_paging_takes_an_address_and_refuses_nonsense():
+    app = app_of("dual_mode")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        for line in AT_A_FAULT:
+            await did(pilot, line)
+        await pilot.press("3")
+        await settled(pilot, shows(app, "this write by ring 3 faults: P of the PTE is 0"))
+        await pilot.press("slash", *"0x8048000", "enter")
+        await settled(pilot, shows(app, "08048000, 0x8048000", "maps 4 KiB", "R/W of the PTE is 0: read-only (error 7)"))
+        await pilot.press("slash", *"frob", "enter")
+        await settled(pilot, shows(app, "✗ ", "frob"))
+        await pilot.press("f4")
+        await settled(pilot, shows(app, "0804fff0, rsp"))
+
+
+async def test_traps_explain_a_vector_and_remember_the_last_delivery():
+    app = app_of("dual_mode")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for line in AT_A_FAULT:
+            await did(pilot, line)
+        await pilot.press("2")
+        await settled(pilot, shows(app, "waits to be delivered", "00000006 error code", "0000001b cs"))
+        await pilot.press("s")
+        await settled(pilot, shows(app, "delivered at 7,307", "00000006 error code"))
+        await pilot.press("enter")
+        await settled(pilot, shows(app, "if vector 00 came now"))
+        await pilot.press("full_stop")
+        await settled(pilot, shows(app, "delivered at 7,307"))
+
+
+@pytest.mark.parametrize("name", [*VIEWS])
+async def test_sizes_from_200x60_to_80x24(name):
+    """No widget without room, none over another, at every size that the terminal goes through."""
+    app = app_of("triple")
+    async with app.run_test(size=SIZES[0]) as pilot:
+        await opened(pilot)
+        await did(pilot, "continue")
+        app.action_view(name)
+        await settled(pilot, lambda: isinstance(app.screen, VIEWS[name]))
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.1)
+            shown = [w for w in app.screen.walk_children() if w.display and not isinstance(w, (FooterKey, Container, Vertical))]
+            regions = [w.region for w in shown if w.parent is not None and not isinstance(w.parent, Footer)]
+            screen = app.screen.region
+            for n, r in enumerate(regions):
+                assert r.width > 0 and r.height > 0 and screen.contains_region(r), (size, r)
+                assert not any(r.overlaps(other) for other in regions[n + 1 :]), (size, r)
