@@ -22,8 +22,8 @@ from vmdbg.monitor.load_flat import load_flat
 
 TOP = Path(__file__).parents[2]
 PROMISED = 1.0  # seconds of running that may be lost
-# mov dx,3fdh; again: inc dword [di]; add di,4; in al,dx; test al,1; jz again; mov dl,f8h; in al,dx; out dx,al; mov dl,fdh; jmp again
-CODE = bytes.fromhex("ba fd03 66ff05 83c704 ec a801 74f5 b2f8 ec ee b2fd ebed".replace(" ", ""))
+# mov dx,3fdh; again: inc dword [di]; add di,4; and di,ffch; in al,dx; test al,1; jz again; mov dl,f8h; in al,dx; out dx,al; mov dl,fdh
+CODE = bytes.fromhex("ba fd03 66ff05 83c704 81e7fc0f ec a801 74f1 b2f8 ec ee b2fd ebe9".replace(" ", ""))
 REPORT = struct.Struct("<Qd")
 
 
