@@ -41,14 +41,14 @@ def archive(entries: list[Entry]) -> bytes:
     return bytes(out + bytes(-len(out) % 512))
 
 
-def busybox_initramfs(busybox: bytes, init: str = SHELL) -> bytes:
-    """An initramfs whose /init is a script of busybox's shell."""
+def busybox_initramfs(busybox: bytes, init: str = SHELL, more: tuple[str, ...] = ()) -> bytes:
+    """An initramfs whose /init is a script of busybox's shell; it has `more` of busybox's programs."""
     return archive(
         [
             *(Entry(name, DIRECTORY) for name in ("bin", "dev", "proc", "sys", "tmp")),
             Entry("dev/console", CHARACTER_DEVICE, device=(5, 1)),
             Entry("bin/busybox", FILE, busybox),
-            *(Entry(f"bin/{name}", LINK, b"busybox") for name in APPLETS),
+            *(Entry(f"bin/{name}", LINK, b"busybox") for name in (*APPLETS, *more)),
             Entry("init", FILE, init.encode()),
         ]
     )

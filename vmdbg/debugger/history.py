@@ -239,12 +239,13 @@ class History:
         self._table, self._base, self._next = table, saved, saved.inputs
 
     def be_at(self, position: int) -> None:
-        """Be at a recorded position, wherever the machine is now."""
+        """Be at a recorded position, wherever the machine is now; what was given to it there has been given."""
         self.restore(self.line.saved[self.line.before(position)])
         self.forward(position)
+        self._give_again()
 
     def go(self, position: int) -> None:
-        """Be at a position between the first and the end; HistoryError if it is not."""
+        """Be at a position between the first and the end, before the step that follows it; HistoryError if it is not recorded."""
         if not self.first <= position <= max(self.line.end, self.position if self.live else 0):
             raise HistoryError(f"position {position:,} is not recorded: from {self.first:,} to {self.line.end:,} is")
         here = self.position
@@ -259,6 +260,7 @@ class History:
             self.take(temporary=True)
             ahead //= NEARER
         self.forward(position)
+        self._give_again()
 
     def forward(self, position: int) -> None:
         """Run to a position ahead, whatever is armed."""
