@@ -1,6 +1,7 @@
 """The mutation check: deliberate errors, planted in a copy of the sources, are each caught by the test that is named for them.
 
-All are errors that the plain engine shows; what only LLVM is told (glue.py) would need a core built for each.
+What the plain engine shows is caught in seconds.  What only LLVM is told (glue.py, isa/lang/lower.py) is caught by some kinds
+compiled alone and compared with their meanings in Python, which is slow.
 """
 
 import os
@@ -26,7 +27,8 @@ class Mutation:
     test: str
 
 
-DRIVER, TABLES = (f"tests/machine/test_{name}.py" for name in ("driver", "integer_tables"))
+DRIVER, TABLES, DECODE = "tests/machine/test_driver.py", "tests/machine/test_integer_tables.py", "tests/isa/test_decode.py"
+SAMPLE = "tests/machine/test_build.py::test_kinds_compiled_equal_plain"
 
 # Semantics, decoder and driver: the plain engine shows them.
 MUTATIONS = [
@@ -79,6 +81,80 @@ MUTATIONS = [
         "    while cpu.committed < cpu.slots:\n        k = cpu.slots - 1 - cpu.committed\n",
         f"{DRIVER}::test_pusha_into_a_device[plain]",
     ),
+    Mutation(
+        "LOCK is legal with every memory operand",
+        "isa/decoder.py",
+        "    if lock != 0 and (not in_memory or flags & LOCKABLE == 0):",
+        "    if lock != 0 and not in_memory:",
+        f"{DECODE}::test_why_not",
+    ),
+    Mutation(
+        "a REX prefix counts wherever it stands",
+        "isa/decoder.py",
+        "        rex = U64(0)\n",
+        "        rex = rex | U64(0)\n",
+        f"{DECODE}::test_rex_counts_only_before_the_opcode",
+    ),
+    Mutation(
+        "code is found beyond a limit that shrank",
+        "vmdbg/machine/tlb.py",
+        "        cpu.code_limit = limit\n        cpu.stamp = cpu.stamp + 1\n        cpu.context_stamp[n] = cpu.stamp\n",
+        "        cpu.code_limit = limit\n",
+        f"{DRIVER}::test_code_beyond_a_limit_that_shrank[plain]",
+    ),
+    Mutation(
+        "a TLB entry keeps the right to write a page that became code",
+        "vmdbg/machine/tlb.py",
+        "                    if words8(cpu.page_flags)[page] != 0:\n                        e.write = ~U64(0)\n",
+        "                    if words8(cpu.page_flags)[page] == 0xFF:\n                        e.write = ~U64(0)\n",
+        f"{DRIVER}::test_a_store_into_code_that_was_data_a_moment_ago[plain]",
+    ),
+    Mutation(
+        "a block is found whatever its second page is",
+        "vmdbg/machine/blocks.py",
+        "                if other == b.second:\n",
+        "                if other == b.second or b.second != ONE_PAGE:\n",
+        f"{DRIVER}::test_the_second_page_of_an_instruction_is_mapped_elsewhere[plain]",
+    ),
+    Mutation(
+        "the first write to a clean page sets no D bit",
+        "vmdbg/machine/memory.py",
+        "    if at == U64(ABSENT) or clean:",
+        "    if at == U64(ABSENT):",
+        f"{DRIVER}::test_a_write_makes_a_page_dirty[plain-MOV]",
+    ),
+]
+
+# What only the compiled engine does: handlers around the meanings, and what LLVM makes of words.
+COMPILED = [
+    Mutation(
+        "a 32-bit register that is written keeps its upper half",
+        "vmdbg/machine/glue.py",
+        'self.numbered(k, OFFSET["gpr"], 0), int(place.bits == 32)',
+        'self.numbered(k, OFFSET["gpr"], 0), 0',
+        SAMPLE,
+    ),
+    Mutation(
+        "MMX leaves the x87 tags as they were",
+        "vmdbg/machine/glue.py",
+        'if touched or (kind.unit == "mmx" and kind.sem != "emms"):',
+        "if False:",
+        SAMPLE,
+    ),
+    Mutation(
+        "a memory operand that faults goes on to the next instruction",
+        "vmdbg/machine/glue.py",
+        'self.label("failed")\n            self.leave(str(FAULT))',
+        'self.label("failed")\n            self.jump(self.at("%u", Uop.size))',
+        SAMPLE,
+    ),
+    Mutation(
+        "a negative word is one that is not positive",
+        "isa/lang/lower.py",
+        'b.icmp_signed("<", x, x.type(0))',
+        'b.icmp_signed("<=", x, x.type(0))',
+        SAMPLE,
+    ),
 ]
 
 
@@ -108,3 +184,9 @@ def caught(mutation: Mutation, tree: Path, timeout: float) -> None:
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.name)
 def test_an_error_is_caught(mutation, tmp_path):
     caught(mutation, tmp_path / "tree", 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutation", COMPILED, ids=lambda m: m.name)
+def test_an_error_of_the_compiled_engine_is_caught(mutation, tmp_path):
+    caught(mutation, tmp_path / "tree", 600)
