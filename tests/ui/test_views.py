@@ -56,7 +56,7 @@ async def test_a_triple_fault_is_explained_after_one_key_and_its_cause_after_two
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
-@pytest.mark.parametrize("name", ["traps", "paging", "breakpoints"])
+@pytest.mark.parametrize("name", ["traps", "paging", "breakpoints", "exits"])
 async def test_goldens(request, name, size):
     app = app_of("dual_mode")
     async with app.run_test(size=size) as pilot:
@@ -188,3 +188,55 @@ async def test_sizes_from_200x60_to_80x24(name):
             for n, r in enumerate(regions):
                 assert r.width > 0 and r.height > 0 and screen.contains_region(r), (size, r)
                 assert not any(r.overlaps(other) for other in regions[n + 1 :]), (size, r)
+
+
+async def test_trace_lists_traps_and_goes_to_one():
+    """f2 asks `list traps`; a filter leaves those that have its words; enter stands before the trap."""
+    app = app_of("dual_mode")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        for line in AT_A_FAULT:
+            await did(pilot, line)
+        await pilot.press("5", "f2")
+        await settled(pilot, shows(app, "Trace: traps: 4", "5,608  128 (0x80) interrupt"))
+        await pilot.press("slash", *"0x80", "enter")
+        await settled(pilot, shows(app, "4 of 4, with 0x80"))
+        await pilot.press("down", "enter")
+        await settled(pilot, lambda: app.snapshot.position == 6581 and not app.session_thread.busy)
+        await settled(pilot, shows(app, "▶6,581"))
+
+
+async def test_snapshots_mark_and_go_back():
+    app = app_of("dual_mode")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        await did(pilot, "si 100")
+        await pilot.press("7")
+        await settled(pilot, shows(app, "─ line 0: from the start, to 100", "▶             100"))
+        await pilot.press("m", *"here", "enter")
+        await settled(pilot, shows(app, "⚑             100  here"))
+        app.action_command("si 50")
+        await settled(pilot, lambda: app.snapshot.position == 150)
+        await settled(pilot, shows(app, "▶             150"))
+        y = next(n for n, node in enumerate(app.screen.nodes) if node.kind == "mark")
+        app.screen.tree_.put(y)
+        await pilot.press("enter")
+        await settled(pilot, lambda: app.snapshot.position == 100)
+        await pilot.press("x")
+        await settled(pilot, lambda: not app.session_thread.interpreter.session.marks)
+
+
+async def test_exits_by_reason_and_place():
+    """hello16 prints through a port; enter leaves one reason, b stops at the port."""
+    app = app_of("hello16")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(pilot)
+        await did(pilot, "si 400")
+        await pilot.press("4")
+        await settled(pilot, shows(app, "Exits by reason", "port 3f8", "uart"))
+        total = app.screen.value.total
+        assert total == sum(r.count for r in app.screen.value.rows) == sum(count for _, count in app.screen.value.reasons) > 0
+        await pilot.press("enter")
+        await settled(pilot, lambda: len(app.screen.value.reasons) > 0 and len({r.reason for r in app.screen.value.rows}) == 1)
+        await pilot.press("b")
+        await settled(pilot, lambda: len(app.session_thread.interpreter.session.breakpoints) == 1)

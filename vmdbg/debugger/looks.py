@@ -7,12 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from vmdbg.debugger.breakpoint_view import breakpoint_view
+from vmdbg.debugger.exit_view import exit_view
 from vmdbg.debugger.paging_view import paging_view
+from vmdbg.debugger.snapshot_view import snapshot_view
+from vmdbg.debugger.trace_view import trace_view
 from vmdbg.debugger.trap_view import trap_view
 
 MAKERS: dict[str, Callable] = {
     "breakpoints": breakpoint_view,
+    "exits": exit_view,
     "paging": paging_view,
+    "snapshots": snapshot_view,
+    "trace": trace_view,
     "traps": trap_view,
 }
 

@@ -53,6 +53,7 @@ class Session:
         self.warp = False  # it is skipped all the same
         self.history: History | None = None
         self.autopsy: Autopsy | None = None  # of the last triple fault
+        self.marks: dict[str, tuple[int, int]] = {}  # by name: line of history and position
         self.delivered: Delivery | None = None  # of the last trap that a run was stopped before, and went on into
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()

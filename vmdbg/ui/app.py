@@ -139,6 +139,8 @@ class Debugger(App):
         elif self.query_one(Console).news():
             self._front("console")
         self.typed = ""
+        if isinstance(self.screen, View):
+            self.screen.answered(message)
         if message.failed:
             self.notify(message.answer[0], severity="warning", markup=False)
 

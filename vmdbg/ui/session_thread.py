@@ -4,6 +4,7 @@ import queue
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 
 from vmdbg.debugger.commands.interpreter import Interpreter
@@ -134,6 +135,7 @@ class SessionThread(threading.Thread):
             session.between = lambda: self._watch(taker)
             session.idle = self.clock.pass_until
             session.progress = self._progress
+            session.machine.exits = Counter()
             self.interpreter = Interpreter(session)
             self._show(self._take(taker))
             while (item := self._lines.get()) is not None:

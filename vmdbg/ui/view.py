@@ -12,6 +12,7 @@ from textual.screen import Screen
 
 from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.pane import Pane
+from vmdbg.ui.protocol import Answered
 
 
 class Choices(Pane):
@@ -138,6 +139,9 @@ class View(Screen):
     def draw(self, s: Snapshot) -> None:
         """Show the snapshot, and `value`: the last that was to be had of what the screen asked for, None before."""
         raise NotImplementedError
+
+    def answered(self, message: Answered) -> None:
+        """A line of commands has been."""
 
     def on_mount(self) -> None:
         found = self.app.snapshot  # type: ignore[attr-defined]

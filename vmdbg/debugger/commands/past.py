@@ -57,6 +57,29 @@ def seek(interpreter, text):
     return journey(interpreter, session.goto, position)
 
 
+@command("mark", "mark [NAME]", "give this place of history a name; mark alone lists them")
+def mark(interpreter, text):
+    session, name = interpreter.session, text.strip()
+    history = session.history
+    if history is None:
+        raise CommandError("this session is not recorded")
+    if not name:
+        return [f"{name}: {position:,} of line {line}" for name, (line, position) in session.marks.items()] or ["no marks"]
+    session.marks[name] = history.lines.index(history.line), session.position
+    return [f"{name} is {session.position:,} of line {history.lines.index(history.line)}"]
+
+
+def marks(interpreter, text):
+    return [name for name in interpreter.session.marks if name.startswith(text)]
+
+
+@command("unmark", "unmark NAME", "forget a mark", complete=marks)
+def unmark(interpreter, text):
+    if interpreter.session.marks.pop(text.strip(), None) is None:
+        raise CommandError(f"there is no mark '{text.strip()}'")
+    return [f"{text.strip()} is forgotten"]
+
+
 @command("history", "history", "what is recorded, and how much room it takes")
 def history_(interpreter, text):
     alone(text, "history")
