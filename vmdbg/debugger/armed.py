@@ -1,6 +1,6 @@
 """What a machine is armed with, and which breakpoints a stop of it belongs to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from vmdbg.debugger.expressions import ExpressionError
 from vmdbg.debugger.stop import Reason, Stop
@@ -51,7 +51,7 @@ class Armed:
         return bool(w.forms) and event.instruction is not None and number_of(event.instruction.form) in w.forms
 
 
-def hits(session, event: Event, facts: Mapping[str, int | None]) -> tuple[Reason, ...]:
+def hits(session, event: Event) -> tuple[Reason, ...]:
     """The breakpoints whose trigger matches and whose condition holds; one whose condition cannot be evaluated stops, and says so."""
     reasons, context = [], None
     for b in session.breakpoints:
@@ -60,7 +60,7 @@ def hits(session, event: Event, facts: Mapping[str, int | None]) -> tuple[Reason
         problem = ""
         if b.condition is not None:
             if context is None:
-                context = session.context(facts)
+                context = session.context(event.facts)
             try:
                 if not b.condition.value(context):
                     continue
@@ -79,19 +79,16 @@ def stop_of(session, found, until: Iterable[int], traps: Iterable[int]) -> Stop 
     """The session's stop for a stop of the machine that a breakpoint may be behind; None to go on."""
     event = Event(session, found)
     if event.kind == "trap":
-        facts = dict(vector=found.vector, error_code=found.error_code, address=found.address)
-        reasons = hits(session, event, facts)
+        reasons = hits(session, event)
         if not reasons and found.vector in traps:
             reasons = (Reason("trap", trap_words(found)),)
-        return Stop(session.position, reasons, **facts) if reasons else None
-    facts = event.facts
-    address = facts.get("address")
-    reasons = hits(session, event, facts)
+        return Stop(session.position, reasons, found.vector, found.error_code, found.address) if reasons else None
+    reasons = hits(session, event)
     if event.kind == "break" and event.rip in until:
         near = session.symbols.near(event.rip)
         reasons = (Reason("step", f"at {event.rip:#x}" + (f" {near}" if near else "")), *reasons)
     if reasons and event.kind in STEPPED:
         following = Event(session, found, "break")
         if session.armed.before(following):
-            reasons += hits(session, following, following.facts)
-    return Stop(session.position, reasons, address=address, facts=facts) if reasons else None
+            reasons += hits(session, following)
+    return Stop(session.position, reasons, address=event.facts.get("address"), facts=event.facts) if reasons else None

@@ -96,12 +96,14 @@ class Event:
 
     @property
     def facts(self) -> dict[str, int]:
-        """What conditions may ask about: port, width, value, msr, cr of the next instruction; size of a watched access."""
+        """What conditions may ask about: the trap's; port, width, value, msr, cr of the next instruction; size of a watched access."""
         if self._facts is None:
             self._facts = self._find_facts()
         return self._facts
 
     def _find_facts(self) -> dict[str, int]:
+        if self.kind == "trap":
+            return dict(vector=self.found.vector, error_code=self.found.error_code, address=self.found.address)
         if self.kind == "watch":
             a = self.found.access
             return dict(address=a.physical if a.linear is None else a.linear, size=a.size, write=int(a.write))
