@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from vmdbg.debugger.commands.interpreter import Interpreter
+from vmdbg.debugger.reverse_finish import reverse_finish
 from vmdbg.debugger.session import Session
 from vmdbg.machine.machine import Machine
+from vmdbg.machine.state import RSP
 from vmdbg.machine.watch import MODE_CPL, mode_word
 from vmdbg.monitor.bare import Bare
 from vmdbg.monitor.guest import Options
@@ -67,3 +69,41 @@ def test_single_steps_agree():
     while s.run().has("mode") and s.position <= last:
         found.append(s.position)
     assert found == log and found
+
+
+def test_back_to_the_call():
+    """From anywhere in a function: where it was entered, as a log of calls, returns and traps with their stack says."""
+    s, open_calls, places = dual_mode(), [], []
+    s.run(limit=5_000)
+    start = s.position
+    for _ in range(4_000):
+        position, stack, decoded = s.position, int(s.cpu.gpr[RSP]), s.listing.decode(s.rip)
+        events = int(s.cpu.events)
+        s.step()
+        while open_calls and int(s.cpu.gpr[RSP]) >= open_calls[-1][1]:
+            open_calls.pop()  # returned
+        entered = int(s.cpu.events) != events or (decoded is not None and decoded.mnemonic in ("CALL", "INT"))
+        if entered and int(s.cpu.gpr[RSP]) < stack:
+            open_calls.append((position, stack))
+        if open_calls and not s.position % 97:
+            places.append((s.position, open_calls[-1][0]))
+    assert len(places) > 10 and len({entry for _, entry in places}) > 3 and places[0][0] > start
+    for position, entry in places:
+        s.goto(position)
+        assert reverse_finish(s).position == entry == s.position
+
+
+def test_counts_count_backwards():
+    """A breakpoint that stops from its third hit on stops at the third one back, and at each after that."""
+    s = dual_mode()
+    commands = Interpreter(s)
+    commands.execute("bp trap 0-255")
+    there = []
+    while s.run(limit=LAST).has("trap"):
+        there.append(s.position)
+    s.breakpoints.table.clear()
+    commands.execute("bp trap 0-255 count 3")
+    assert s.reverse_run().position == there[-3]
+    s.breakpoints.table.clear()
+    commands.execute("bp trap 14 count 100")
+    assert s.reverse_run().has("beginning")

@@ -224,7 +224,11 @@ class History:
         self.live = False
 
     def restore(self, saved: Saved) -> None:
-        """Be at a checkpoint of the line."""
+        """Be at a checkpoint of the line, or where one was that has been merged with another since."""
+        if saved not in self.line.saved:
+            self.restore(self.line.saved[self.line.before(saved.position)])
+            self.forward(saved.position)
+            return
         self.leave_end()
         table = self.line.table(saved, self.keep.page_count)
         pages = np.union1d(np.flatnonzero(table != self._table), self.keep.changed_pages())
@@ -278,7 +282,10 @@ class History:
         """Those that were taken first go first."""
         while len(self._temporaries) > TEMPORARIES:
             oldest = self._temporaries.pop(0)
-            if oldest in self.line.saved and oldest is not self._base:
+            if oldest is self._base:
+                self._temporaries.append(oldest)
+                oldest = self._temporaries.pop(0)
+            if oldest in self.line.saved:
                 self._remove(oldest)
 
     def _thin(self) -> None:

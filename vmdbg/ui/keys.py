@@ -21,6 +21,7 @@ GDB = (
     Key("reverse_over", "N", ": reverse-nexti", "", "one step back, through calls, int and rep as a whole"),
     Key("reverse_continue", "C", ": reverse-continue", "", "back to the last breakpoint, or to the beginning"),
     Key("reverse_trap", "T", ": reverse-trap", "", "back to the last trap: before it was delivered"),
+    Key("reverse_finish", "F", ": reverse-finish", "", "back to what entered this function"),
     Key("earlier", "[", "move(-1)", "", "timeline: a column earlier (wheel and click go anywhere)"),
     Key("later", "]", "move(1)", "", "timeline: a column later"),
     Key("earlier_stop", "{", "stop(-1)", "", "timeline: the stop before"),

@@ -2,6 +2,7 @@
 
 from vmdbg.debugger.commands.registry import CommandError, command, count_of
 from vmdbg.debugger.history import HistoryError
+from vmdbg.debugger.reverse_finish import reverse_finish
 
 
 def journey(interpreter, go, *arguments):
@@ -38,6 +39,12 @@ def reverse_continue(interpreter, text):
 def reverse_trap(interpreter, text):
     alone(text, "rt")
     return journey(interpreter, interpreter.session.previous_trap)
+
+
+@command("reverse-finish,rf", "rf", "back to the call, the interrupt or the trap that entered this function", repeats=True)
+def reverse_finish_(interpreter, text):
+    alone(text, "rf")
+    return journey(interpreter, reverse_finish, interpreter.session)
 
 
 @command("seek,!tt,tt", "seek POSITION|end|N%", "be at a recorded position: a count of steps, the end, or so much of the whole")
