@@ -10,7 +10,9 @@ from vmdbg.debugger.causes import WITH_ERROR_CODE, error_bits, event
 from vmdbg.debugger.delivery import INDEX, TASK_GATE, descriptor, inner_ring, segment_limit, table_of
 from vmdbg.debugger.devices.registers import Register
 from vmdbg.debugger.outlook import SOFTWARE
+from vmdbg.debugger.page_rules import verdict
 from vmdbg.debugger.traps import TRAPS
+from vmdbg.debugger.walk import walk
 from vmdbg.machine.flags import get_rflags
 from vmdbg.machine.state import CS, RSP, SS, TR
 
@@ -186,8 +188,19 @@ def frame_of(session, steps: Steps, gate, kind: int, ring: int | None, long: boo
         for n, (name, value) in enumerate(values)
     )
     steps.say(f"pushes {', '.join(name for name, _ in reversed(values))}: {size} bytes each")
+    room(session, steps, frame, ring)
     steps.say(f"clears TF, NT, RF, VM{', and IF: an interrupt gate' if kind in INTERRUPT_GATES else '; a trap gate leaves IF'}")
     return goes_on(steps, session, gate, frame, ring)
+
+
+def room(session, steps: Steps, frame: tuple[Pushed, ...], ring: int | None) -> None:
+    """Whether the pages of the frame can be written by the ring of the handler."""
+    user = (int(session.cpu.cpl) if ring is None else ring) == 3
+    for address in sorted({frame[0].address, frame[-1].address}):
+        found = verdict(session.cpu, walk(session, address), "write", user)
+        if not found.allowed:
+            steps.check(False, "", f"{address:#x} cannot be written: {found.rule}: #PF")
+    steps.done.append(Step(f"the stack can be written, from {frame[0].address:#x} up", True))
 
 
 def stack_of(session, gate, ring: int | None, long: bool) -> tuple[int | None, int, str]:

@@ -124,7 +124,7 @@ async def test_a_session_outlives_its_browsers():
         async with page(server, 80, 24) as second:
             await second.shows("at 1 ")
             await second.shows("Disassembly")
-            await second.shows("1 registers")
+            await second.shows("registers  stack")
             assert server.service._process is process
             await second.key("s")
             await second.shows("at 2 ")
