@@ -90,6 +90,65 @@ def test_an_init_through_an_msr_waits_for_its_wrmsr(engine):
     assert (int(cpu.instructions), int(m.cpus[1].gpr[RBX]), int(m.cpus[1].events)) == (1, 0, 1)
 
 
+IPIS = b"".join(
+    b"\x66\xb8" + struct.pack("<I", low) + b"\x66\xba" + struct.pack("<I", to) + b"\x66\xb9" + struct.pack("<I", msr) + b"\x0f\x30\xf3\x90"
+    for low, to, msr in (
+        (0x400, 0, 0x830),
+        (0x4000 | TIMER, 1, 0x830),
+        (TIMER, 0, 0x83F),
+        (0x400, 1, 0x830),
+        (TIMER, 0, 0x830),
+        (0, 0, 0x80B),
+    )
+)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("halted", [False, True])
+def test_slices_change_no_message(engine, halted):
+    """A vCPU goes on after ICR, SELF IPI and EOI of its x2APIC unless the message woke somebody; what comes when is the same."""
+    runs = []
+    for slices in ([150], [1] * 150, [7] * 21 + [3]):
+        m = machine(engine, IPIS)
+        m.write_physical(4 * 2, struct.pack("<HH", HANDLER + 0x80, 0))  # NMI: INC BX
+        m.write_physical(HANDLER + 0x80, b"\x43\xcf")
+        m.write_physical(OTHER, b"\xf4\x40\xeb\xfc" if halted else b"\x40\xf3\x90\xeb\xfb")
+        for cpu, lapic in zip(m.cpus, m.pc.lapics, strict=True):
+            cpu.apic_base = int(cpu.apic_base) | 0xC00
+            lapic.write_msr(0x1B, int(cpu.apic_base))
+            lapic.write_msr(0x80F, 0x1FF)
+        other = m.cpus[1]
+        other.seg_selector[CS], other.seg_base[CS], other.rip, other.eflags, other.activity = OTHER >> 4, OTHER, 0, 0x202, ACTIVE
+        other.gpr[4] = 0x7000
+        for n in slices:
+            m.run(n)
+        runs.append((*whole(m), [int(c.gpr[RBX]) for c in m.cpus]))
+    assert runs[0] == runs[1] == runs[2]
+    assert runs[0][-1] == [1, 1] and all(int(c.deliveries[TIMER]) for c in m.cpus)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_reading_the_count_changes_nothing(engine):
+    """The timer's interrupt comes where it is due, however often the count is polled before; each read is of its own time."""
+    poll = b"\x66\xb9\x39\x08\x00\x00\x0f\x32\x66\x89\xc3\xeb\xf3"  # again: mov ecx, 839h; rdmsr; mov ebx, eax; jmp again
+    runs = []
+    for slices in ([103], [1] * 103):
+        m = machine(engine, poll, cpus=1)
+        cpu, lapic = m.cpus[0], m.pc.lapics[0]
+        cpu.apic_base = int(cpu.apic_base) | 0xC00
+        for number, value in ((0x1B, int(cpu.apic_base)), (0x80F, 0x1FF), (0x83E, 0xB), (0x832, TIMER), (0x838, 90)):
+            lapic.write_msr(number, value)
+        m.devices_changed()
+        counts = []
+        for n in slices:
+            m.run(n)
+            counts.append((int(cpu.gpr[RBX]), int(cpu.deliveries[TIMER])))
+        runs.append(whole(m))
+    assert runs[0] == runs[1]
+    assert [count for count, _ in counts[2:88:4]] == list(range(89, 3, -4))
+    assert [delivered for _, delivered in counts[89:92]] == [0, 1, 1]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
     "code",

@@ -1,7 +1,7 @@
 """What Python answers for the CPU: exits that are neither ports, nor devices, nor the end."""
 
 from vmdbg.machine.reset import HALTED
-from vmdbg.machine.state import X_FERR, X_RDMSR, X_WRMSR, Cpu
+from vmdbg.machine.state import X_FERR, Cpu
 
 TSC, TSC_ADJUST, TSC_DEADLINE = 0x10, 0x3B, 0x6E0
 DONE, REFUSED = 1, 2  # cpu.latched: go on, or #GP(0)
@@ -12,13 +12,6 @@ def answer(machine, cpu: Cpu, reason: int):
     """Do what exit `reason` asks for; returns a Stop, or None to go on."""
     from vmdbg.machine.machine import Stop
 
-    if reason == X_RDMSR:
-        value = machine.apics[int(cpu.index)].read_msr(int(cpu.port)) if machine.apics else 0
-        cpu.latch[0], cpu.latched = value or 0, REFUSED if value is None else DONE
-        return None
-    if reason == X_WRMSR:
-        cpu.latched = DONE if write_msr(machine, cpu, int(cpu.port), int(cpu.value)) else REFUSED
-        return None
     if reason == X_FERR:
         if machine.coprocessor is None:
             cpu.ignne = 1
@@ -29,11 +22,11 @@ def answer(machine, cpu: Cpu, reason: int):
     return Stop("error", int(cpu.index), text=f"exit reason {reason} has no answer")
 
 
-def write_msr(machine, cpu: Cpu, number: int, value: int) -> bool:
-    """WRMSR of what the local APIC takes part in; without one it goes nowhere.  False: #GP."""
-    apic = machine.apics[int(cpu.index)] if machine.apics else None
-    if apic is not None:
-        return apic.write_msr(number, value)
+def write_msr(machine, n: int, number: int, value: int) -> bool:
+    """WRMSR by vCPU n of what the local APIC takes part in; without one it goes nowhere.  False: #GP."""
+    if machine.apics:
+        return machine.apics[n].write_msr(number, value)
+    cpu = machine.cpus[n]
     if number == TSC:
         cpu.tsc_offset = value - machine.clock & WORD
     elif number == TSC_ADJUST:

@@ -32,7 +32,9 @@ from vmdbg.machine.state import (
     X_MMIO_READ,
     X_MMIO_WRITE,
     X_OUT,
+    X_RDMSR,
     X_SHUTDOWN,
+    X_WRMSR,
     Block,
     CacheEntry,
     Cpu,
@@ -47,6 +49,7 @@ SLICE = 1 << 28  # the most the engine is asked for at once (below code_pages.HE
 SKIPS = 10_000  # deadlines that may pass without waking anybody: a timer whose interrupt is masked ticks for ever
 ROM_ROOM = 16 << 20  # the largest ROM
 BLOCKS, UOPS = 1 << 17, 1 << 19
+MESSAGES = {0x80B, 0x830, 0x83F}  # EOI, ICR and SELF IPI of an x2APIC: they change no deadline
 
 
 SPENT = Stop("budget")
@@ -65,6 +68,11 @@ class Cells:
     def __init__(self, cpu: Cpu):
         for name in self.__slots__:
             setattr(self, name, ctypes.c_uint64.from_address(int(cpu.address) + Cpu.fields[name][0]))
+
+
+def wakes(c: Cells) -> bool:
+    """Whether an interrupt ends the wait of a vCPU at HLT."""
+    return bool(c.activity.value == HALTED and (c.nmi.value or (c.intr.value > c.cr8.value and c.eflags.value & F_IF)))
 
 
 class Memory:
@@ -114,6 +122,7 @@ class Machine(Stopping, GuestMemory):
         self._lone = self._core.go if self._core is not None and cpus == 1 else None
         self.cells = [Cells(cpu) for cpu in self.cpus]
         self.stop_nowhere()
+        self._settled = False  # the last answer changed no deadline and woke nobody: the vCPU may go on
         self._quiet = 0  # no device wants anything before this clock; 0: not known
         self._steady = ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields["steady_until"][0])
         self._clock = self.cells[0].clock
@@ -257,7 +266,7 @@ class Machine(Stopping, GuestMemory):
                 timer.advance(self._clock.value)
             due = self._due()
         for c in self.cells:
-            if c.activity.value == HALTED and (c.nmi.value or (c.intr.value > c.cr8.value and c.eflags.value & F_IF)):
+            if wakes(c):
                 c.activity.value = 0
         return due
 
@@ -323,7 +332,7 @@ class Machine(Stopping, GuestMemory):
                     return Stop("exit", n, exit_code=leave.code), budget - left
                 if stop is not None:
                     return stop, budget - left
-                if cells.activity.value or not cells.slow.value:
+                if cells.activity.value or not (cells.slow.value or self._settled):
                     break  # a device may have a new deadline, or want another vCPU
                 resume = True
             elif status == threaded.BUDGET:
@@ -360,6 +369,7 @@ class Machine(Stopping, GuestMemory):
     def _answer(self, n: int) -> Stop | None:
         """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""
         self._quiet = self._steady.value = 0
+        self._settled = False
         c = self.cells[n]
         reason, port, width = c.reason.value, c.port.value, c.width.value
         if self.exits is not None:
@@ -379,6 +389,13 @@ class Machine(Stopping, GuestMemory):
             c.mmio_count.value = count + 1
         elif reason == X_MMIO_WRITE:
             self.device_memory.write(port, width, c.value.value & ALL_ONES[width])
+        elif reason == X_RDMSR:
+            value = self.apics[n].read_msr(port) if self.apics else 0
+            c.latch.value, c.latched.value = (0, answers.REFUSED) if value is None else (value, answers.DONE)
+            self._settled = True
+        elif reason == X_WRMSR:
+            c.latched.value = answers.DONE if answers.write_msr(self, n, port, c.value.value) else answers.REFUSED
+            self._settled = port in MESSAGES and not any([c.startup.value or wakes(c) for c in self.cells])
         elif reason == X_SHUTDOWN:
             return Stop("shutdown", n, address=int(self.cpus[n].fault_rip))
         else:
@@ -395,7 +412,7 @@ class Machine(Stopping, GuestMemory):
         level: False; True; or the priority class of the request, 1-15, which waits until CR8 is below it.
         """
         self._quiet = 0
-        self.cpus[cpu].intr = 16 if level is True else int(level)
+        self.cells[cpu].intr.value = 16 if level is True else int(level)
 
     def devices_changed(self) -> None:
         """A device was changed from outside a run: its deadline is asked for again."""

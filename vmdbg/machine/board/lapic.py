@@ -8,36 +8,14 @@ this file only announces the class of the request, see `Core`.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
 from vmdbg.machine.board.apic_bus import BROADCAST, EXTINT, FIXED, INIT, LOWEST, NMI, START_UP, ApicBus, Message
+from vmdbg.machine.board.lapic_state import LAPIC, Parts, highest
 
-LAPIC = np.dtype(
-    [
-        ("mode", "u1"),  # IA32_APIC_BASE bits 11:10: 0 disabled, 2 xAPIC, 3 x2APIC
-        ("id", "u4"),
-        ("tpr", "u1"),  # as last written here; what counts is CR8
-        ("ldr", "u4"),
-        ("dfr", "u4"),
-        ("svr", "u4"),
-        ("isr", "u4", 8),
-        ("tmr", "u4", 8),
-        ("irr", "u4", 8),
-        ("esr", "u4"),
-        ("errors", "u4"),  # what ESR will show after the next write to it
-        ("icr", "u8"),
-        ("lvt", "u4", 6),
-        ("initial", "u4"),
-        ("divide", "u4"),
-        ("start", "i8"),  # ns at which the initial count was loaded
-        ("due", "i8"),
-        ("stopped", "u1"),  # 1: it has counted to 0 in one-shot mode, and stays there until a count is written
-        ("lines", "u1"),  # levels of LINT0 and LINT1
-        ("extint", "u1"),  # 1: an ExtINT message waits
-    ]
-)
 DISABLED, XAPIC, X2APIC = 0, 2, 3
 APIC_BASE, TSC, TSC_ADJUST, TSC_DEADLINE_MSR = 0x1B, 0x10, 0x3B, 0x6E0
 ID, VERSION, TPR, APR, PPR, EOI, RRD, LDR, DFR, SVR = 0x20, 0x30, 0x80, 0x90, 0xA0, 0xB0, 0xC0, 0xD0, 0xE0, 0xF0
@@ -77,6 +55,12 @@ class Core(Protocol):
     def start_up(self, vector: int) -> None: ...
 
 
+@lru_cache(maxsize=256)
+def message_of(destination: int, logical: bool, mode: int, vector: int) -> Message:
+    """A message that the ICR sends; the same ones are sent again and again."""
+    return Message(destination, logical, mode, vector)
+
+
 class Lapic:
     """`external()` is the acknowledge cycle of what hangs on LINT0: the 8259s; `moved(base)` hears where the registers lie now."""
 
@@ -91,6 +75,7 @@ class Lapic:
     ):
         self.core, self.bus, self.clock, self.external, self.moved = core, bus, clock, external, moved
         self.state = np.zeros((), LAPIC)
+        self.parts = Parts(self.state)
         self.state["id"], self.state["mode"] = number, XAPIC
         self.reset()
         bus.targets.append(self)
@@ -149,6 +134,8 @@ class Lapic:
         offset = (number & 0xFF) << 4
         if offset not in X2APIC_REGISTERS or offset in (EOI, SELF_IPI):
             return None
+        if offset == CURRENT:
+            return self._count(self.clock())
         if offset == ID:
             return int(self.state["id"])
         return int(self.state["icr"]) if offset == ICR else self._read(offset)
@@ -167,21 +154,22 @@ class Lapic:
             self._write_tsc_deadline(value)
             return True
         offset = (number & 0xFF) << 4
+        if offset == ICR:
+            if value & ~0xFFFFFFFF000CCFFF:
+                return False
+            self.parts.icr[0] = value
+            self._send(value & 0xFFFFFFFF, value >> 32)
+            return True
         if offset not in X2APIC_REGISTERS or offset in READ_ONLY or offset == LDR:
             return False
-        if offset == ICR:
-            valid = 0xFFFFFFFF000CCFFF
-        elif LVT <= offset < LVT + 0x60:
+        if LVT <= offset < LVT + 0x60:
             n = offset - LVT >> 4
             valid = LVT_BITS[n] | STATUS | (REMOTE_IRR if n in (LINT0, LINT1) else 0)
         else:
             valid = {TPR: 0xFF, EOI: 0, SVR: 0x1FF, ESR: 0, DIVIDE: 0xB, SELF_IPI: 0xFF}.get(offset, 0xFFFFFFFF)
         if value & ~valid:
             return False
-        if offset == ICR:
-            self.state["icr"] = value
-            self._send(value & 0xFFFFFFFF, value >> 32)
-        elif offset == SELF_IPI:
+        if offset == SELF_IPI:
             self._send(value | 1 << 18, 0)
         else:
             self._write(offset, value)
@@ -196,26 +184,26 @@ class Lapic:
     # ---- the bus
 
     def matches(self, destination: int, logical: bool) -> bool:
-        s = self.state
-        if s["mode"] == DISABLED:
+        s = self.parts
+        if s.mode[0] == DISABLED:
             return False
         if destination == BROADCAST:
             return True
         if not logical:
-            return destination == s["id"]
-        ldr = int(s["ldr"])
-        if s["mode"] == X2APIC:
+            return destination == s.id[0]
+        ldr = s.ldr[0]
+        if s.mode[0] == X2APIC:
             return destination >> 16 == ldr >> 16 and bool(destination & ldr & 0xFFFF)
         if destination > 0xFF:
             return False
         mine = ldr >> 24
-        if int(s["dfr"]) >> 28 == 0xF:
+        if s.dfr[0] >> 28 == 0xF:
             return bool(destination & mine)
         return (destination >> 4 in (mine >> 4, 15)) and bool(destination & mine & 15)
 
     def accept(self, message: Message) -> None:
         """A message for this vCPU."""
-        s, mode = self.state, message.mode
+        mode = message.mode
         if mode in (FIXED, LOWEST):
             self._accept(message.vector, message.level)
         elif mode == NMI:
@@ -226,17 +214,17 @@ class Lapic:
         elif mode == START_UP:
             self.core.start_up(message.vector)
         elif mode == EXTINT:
-            s["extint"] = 1
+            self.parts.extint[0] = 1
             self._announce()
 
     def _accept(self, vector: int, level: bool = False) -> None:
-        s = self.state
+        s = self.parts
         if vector < 16:
             self._error(RECEIVED_ILLEGAL)
-        elif s["svr"] & ENABLED and s["mode"]:
+        elif s.svr[0] & ENABLED and s.mode[0]:
             word, bit = vector >> 5, 1 << (vector & 31)
-            s["irr"][word] |= bit
-            s["tmr"][word] = s["tmr"][word] | bit if level else s["tmr"][word] & ~np.uint32(bit)
+            s.irr[word] |= bit
+            s.tmr[word] = s.tmr[word] | bit if level else s.tmr[word] & ~bit
             self._announce()
 
     def _send(self, low: int, destination: int) -> None:
@@ -247,7 +235,7 @@ class Lapic:
             return
         if mode == INIT and low & (LEVEL | 0x4000) == LEVEL:
             return  # level de-assert: only arbitration IDs, which nobody has
-        message = Message(destination if shorthand == 0 else BROADCAST, shorthand == 0 and bool(low & 0x800), mode, vector)
+        message = message_of(destination, bool(low & 0x800), mode, vector) if shorthand == 0 else message_of(BROADCAST, False, mode, vector)
         if shorthand == 1:
             if mode in (FIXED, NMI):
                 self.accept(message)
@@ -285,61 +273,56 @@ class Lapic:
 
     # ---- between the APIC and its vCPU
 
-    @staticmethod
-    def _highest(bits: np.ndarray) -> int:
-        """The highest vector set, -1 if there is none."""
-        return int.from_bytes(bits.tobytes(), "little").bit_length() - 1
-
     def _asks_external(self) -> bool:
-        s = self.state
-        entry = int(s["lvt"][LINT0])
-        through = s["mode"] == DISABLED or (entry & MASKED == 0 and entry >> 8 & 7 == EXTINT)
-        return bool(s["extint"]) or (through and bool(s["lines"] & 1))
+        s = self.parts
+        entry = s.lvt[LINT0]
+        through = s.mode[0] == DISABLED or (entry & MASKED == 0 and entry >> 8 & 7 == EXTINT)
+        return bool(s.extint[0]) or (through and bool(s.lines[0] & 1))
 
     def _announce(self) -> None:
         if self._asks_external():
             self.core.interrupt(EXTERNAL)
             return
-        wanted, serving = self._highest(self.state["irr"]), self._highest(self.state["isr"])
+        wanted, serving = highest(self.parts.irr), highest(self.parts.isr)
         self.core.interrupt(wanted >> 4 if wanted >> 4 > serving >> 4 else 0)
 
     def acknowledge(self) -> int:
         """The vCPU takes an interrupt: its vector; the spurious one if the request is gone."""
-        s = self.state
+        s = self.parts
         if self._asks_external():
-            s["extint"] = 0
+            s.extint[0] = 0
             vector = self.external()
             self._announce()
             return vector
-        wanted = self._highest(s["irr"])
-        if wanted >> 4 <= max(self._highest(s["isr"]) >> 4, self.core.cr8):
+        wanted = highest(s.irr)
+        if wanted >> 4 <= max(highest(s.isr) >> 4, self.core.cr8):
             self._announce()
-            return int(s["svr"]) & 0xFF
+            return s.svr[0] & 0xFF
         word, bit = wanted >> 5, 1 << (wanted & 31)
-        s["irr"][word] &= ~np.uint32(bit)
-        s["isr"][word] |= bit
+        s.irr[word] &= ~bit
+        s.isr[word] |= bit
         self._announce()
         return wanted
 
     def _end(self) -> None:
         """EOI."""
-        s = self.state
-        vector = self._highest(s["isr"])
+        s = self.parts
+        vector = highest(s.isr)
         if vector < 0:
             return
         word, bit = vector >> 5, 1 << (vector & 31)
-        s["isr"][word] &= ~np.uint32(bit)
+        s.isr[word] &= ~bit
         self._announce()
-        if s["tmr"][word] & bit:
-            entry = int(s["lvt"][LINT0])
+        if s.tmr[word] & bit:
+            entry = s.lvt[LINT0]
             if entry & REMOTE_IRR and entry & 0xFF == vector:
-                s["lvt"][LINT0] = entry & ~REMOTE_IRR
-                self._pin(0, bool(s["lines"] & 1))
+                s.lvt[LINT0] = entry & ~REMOTE_IRR
+                self._pin(0, bool(s.lines[0] & 1))
             self.bus.end_of_interrupt(vector)
 
     def priority(self) -> int:
         """PPR."""
-        tpr, serving = self._tpr(), max(self._highest(self.state["isr"]), 0)
+        tpr, serving = self._tpr(), max(highest(self.parts.isr), 0)
         return tpr if tpr >> 4 >= serving >> 4 else serving & 0xF0
 
     def _tpr(self) -> int:
@@ -443,10 +426,10 @@ class Lapic:
     # ---- the timer
 
     def _timer_mode(self) -> int:
-        return int(self.state["lvt"][TIMER]) >> 17 & 3
+        return self.parts.lvt[TIMER] >> 17 & 3
 
     def _divisor(self) -> int:
-        d = int(self.state["divide"])
+        d = self.parts.divide[0]
         return 1 << ((d >> 1 & 4 | d & 3) + 1 & 7)
 
     def _settle(self, clock: int) -> None:
@@ -458,11 +441,11 @@ class Lapic:
 
     def _count(self, clock: int) -> int:
         """The current count register."""
-        s = self.state
-        initial, mode = int(s["initial"]), self._timer_mode()
-        if not initial or s["stopped"] or mode == TSC_DEADLINE:
+        s = self.parts
+        initial, mode = s.initial[0], self._timer_mode()
+        if not initial or s.stopped[0] or mode == TSC_DEADLINE:
             return 0
-        done = (clock - int(s["start"])) // self._divisor()
+        done = (clock - s.start[0]) // self._divisor()
         return initial - done % initial if mode == PERIODIC else max(initial - done, 0)
 
     def retime(self) -> None:
@@ -481,7 +464,7 @@ class Lapic:
         s["due"] = min(due, NEVER)
 
     def deadline(self) -> int | None:
-        due = int(self.state["due"])
+        due = self.parts.due[0]
         return None if due == NEVER else due
 
     def advance(self, clock: int) -> None:

@@ -14,11 +14,11 @@ class Core:
 
     @property
     def cr8(self) -> int:
-        return int(self.cpu.cr8)
+        return self.machine.cells[self.n].cr8.value
 
     @cr8.setter
     def cr8(self, value: int) -> None:
-        self.cpu.cr8 = value
+        self.machine.cells[self.n].cr8.value = value
 
     @property
     def tsc_offset(self) -> int:
@@ -40,7 +40,7 @@ class Core:
         self.machine.set_intr(self.n, priority)
 
     def nmi(self) -> None:
-        self.cpu.nmi = 1
+        self.machine.cells[self.n].nmi.value = 1
 
     def init(self) -> None:
         self.machine.devices_changed()
