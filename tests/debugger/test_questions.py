@@ -135,6 +135,7 @@ def test_what_the_user_wrote_is_an_answer(tmp_path):
     commands = Interpreter(s)
     assert commands.execute("who 0x8802 2 physical") == ["50: written by the user  (seek 50)"]
     assert commands.execute("who ebp") == ["50: written by the user  (seek 50)"]
+    assert commands.execute("who gdtr") == ["not in what is recorded before here"]
     assert commands.execute("who r15") == ["not in what is recorded before here"]
 
 

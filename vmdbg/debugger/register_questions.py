@@ -39,6 +39,8 @@ RARE = {
 
 def family(name: str) -> str:
     """The register that it is a part of: eax -> rax, zf -> rflags, fs_base -> fs_base, gdtr_limit -> gdtr."""
+    if name in RARE:
+        return name
     if name not in REGISTERS:
         raise HistoryError(f"'{name}' is no register")
     for n, whole in enumerate(GENERAL):
@@ -76,13 +78,15 @@ def rare_write(session, whole: str, n: int) -> Answer | None:
         cpu = machine.cpus[found.cpu]
         if found.reason != "break" or found.cpu != n:
             return None
+        written = whole in _written(session, cpu)
+        if not written and whole not in MSRS:
+            return None  # MOV to another register of its kind
         before, old = int(cpu.instructions), registers.read(cpu, _shown(whole))
         answer = Answer(session.position, f"written by {described(session, linear_rip(cpu))}", n)
-        written = any(w in (whole, "msr" if whole == "efer" else whole) for w in _written(session, cpu))
         session.history.run(1, True)
         if int(cpu.instructions) == before:
             return None  # it faulted
-        return answer if registers.read(cpu, _shown(whole)) != old or (written and whole not in MSRS) else None
+        return answer if registers.read(cpu, _shown(whole)) != old or written else None
 
     return search_back(session, Wants(forms=set(_rare_forms(whole))), seen)
 

@@ -37,7 +37,7 @@ def who(interpreter, text):
     words = text.split()
     if not words:
         raise CommandError("expected what was written: who rax, who 0x1000 4, who rsp+8, who pte 0x400000")
-    if len(words) == 1 and words[0].lstrip("$").lower() in REGISTERS:
+    if len(words) == 1 and words[0].lstrip("$").lower() in {*REGISTERS, *register_questions.RARE}:
         return answered(interpreter, register_questions.last_register_write, words[0].lstrip("$").lower())
     try:
         pieces = entry_of(interpreter, " ".join(words[1:])) if words[0] == "pte" else pieces_of(interpreter, words)
