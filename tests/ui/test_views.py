@@ -240,3 +240,18 @@ async def test_exits_by_reason_and_place():
         await settled(pilot, lambda: len(app.screen.value.reasons) > 0 and len({r.reason for r in app.screen.value.rows}) == 1)
         await pilot.press("b")
         await settled(pilot, lambda: len(app.session_thread.interpreter.session.breakpoints) == 1)
+
+
+async def test_registers_by_their_bits():
+    """r opens them; at a page fault the error code is among them, and CR0 has PG."""
+    app = app_of("dual_mode")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await opened(pilot)
+        for line in AT_A_FAULT:
+            await did(pilot, line)
+        await pilot.press("r")
+        await settled(pilot, shows(app, "error code 0006", "cr0        80010011", "PG -CD -NW -AM WP", "cs         001b"))
+        await pilot.press("s")
+        await settled(pilot, shows(app, "cs         0008*", "RPL=0"))
+        await pilot.press("1")
+        await settled(pilot, lambda: not isinstance(app.screen, View))

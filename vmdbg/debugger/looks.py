@@ -6,6 +6,7 @@ A maker is `make(session, argument, running)`: a frozen value, or None where the
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from vmdbg.debugger.bit_view import bit_view
 from vmdbg.debugger.breakpoint_view import breakpoint_view
 from vmdbg.debugger.exit_view import exit_view
 from vmdbg.debugger.paging_view import paging_view
@@ -14,6 +15,7 @@ from vmdbg.debugger.trace_view import trace_view
 from vmdbg.debugger.trap_view import trap_view
 
 MAKERS: dict[str, Callable] = {
+    "bits": bit_view,
     "breakpoints": breakpoint_view,
     "exits": exit_view,
     "paging": paging_view,

@@ -213,6 +213,7 @@ class Debugger(App):
         return not AT_ONCE.match(action) or not isinstance(self.focused, Prompt)
 
     def action_prompt(self, beginning: str) -> None:
+        self.pop_view()  # the palette offers commands on every screen
         self.query_one(Prompt).open(beginning)
 
     def action_console(self) -> None:
@@ -280,6 +281,9 @@ class Debugger(App):
 
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
+        for key in self.key_map:
+            if key.does.startswith("view("):
+                yield SystemCommand(f"Screen: {key.id}", key.help, lambda name=key.id: self.action_view(name))
         for c in COMMANDS.values():
             yield SystemCommand(c.usage, c.help, lambda c=c: self.action_prompt(f"{c.name} "))
 

@@ -34,6 +34,7 @@ GDB = (
     Key("command", "colon", "prompt('')", "Cmd", "type a command: help lists them"),
     Key("type", "i", "type", "Type", "keys go to the guest: to its keyboard, or to the serial port if that is shown; control-] ends it"),
     Key("console", "o", "console", "", "console: screen or serial port"),
+    Key("bits", "r", "view('bits')", "", "registers by their bits; enter on the registers does it too"),
     Key("main", "1", "main", "", "the main screen"),
     Key("traps", "2", "view('traps')", "", "traps: the interrupt vector, what is pending, a delivery step by step"),
     Key("paging", "3", "view('paging')", "", "paging: an address level by level, and all that is mapped"),

@@ -1,6 +1,7 @@
 """Registers, with what changed since the last stop marked."""
 
 from textual import events
+from textual.binding import Binding
 
 from vmdbg.debugger.snapshot import RegisterValue, Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
@@ -9,6 +10,8 @@ NARROW, WIDE = 17, 21  # columns of a register of 32 or 64 bits with its name, m
 
 
 class Registers(Pane):
+    BINDINGS = [Binding("enter", "app.view('bits')", "Bits", show=False)]
+
     def __init__(self):
         super().__init__(
             "Registers",

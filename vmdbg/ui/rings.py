@@ -4,6 +4,7 @@ from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Row
 
 NAMES = {3: "user", 2: "", 1: "", 0: "kernel"}
+MOMENT = 0.7  # seconds for which a ring that was entered stands out
 SHORT = {"virtual-8086": "v8086", "compatibility": "compat"}
 
 
@@ -11,7 +12,14 @@ class Rings(Pane):
     def __init__(self):
         super().__init__("Rings", "rings", "The current privilege level (SDM vol. 3, 5.5): CPL, the mode, whether interrupts can come")
 
+        self._ring: int | None = None
+        self._entered = False  # the ring that is shown was entered a moment ago
+
     def update_from(self, s: Snapshot) -> None:
+        if self._ring is not None and self._ring != s.cpl and not s.running:
+            self._entered = True
+            self.set_timer(MOMENT, self._calm)
+        self._ring = s.cpl
         real = s.mode == "real"
         rows: list[Row] = []
         for ring in (3, 2, 1, 0):
@@ -22,3 +30,10 @@ class Rings(Pane):
         rows.append(((SHORT.get(s.mode, s.mode), "strong"), (f" {s.bits}", "")))
         rows.append((("paging ", "quiet"), ("on" if s.paging else "off", "")))
         self.show(rows)
+
+    def _calm(self) -> None:
+        self._entered = False
+        self.refresh()
+
+    def ground(self, y: int) -> str:
+        return "current" if self._entered and self._ring is not None and y == 3 - self._ring else ""
