@@ -104,7 +104,8 @@ def check(folder, seed: int, cpus: int) -> int:
     s, dice = session(folder, seed, cpus)
     moments = 0
     for _ in range(12):
-        s.step(dice.choice((1, 3, 40, 700)))
+        if s.step(dice.choice((1, 3, 40, 700))).ended:
+            break
         user(s, dice)
         before, position = digest(s), s.position
         ended = s.step(dice.choice((1, 1, 2, 9, 300, 4000))).ended  # what ends a machine is no step

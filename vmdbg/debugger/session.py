@@ -122,7 +122,7 @@ class Session:
         n = self.cpu_index if cpu is None else cpu
         self._between_instructions()
         self.give("register", (n, name, check_register(self.machine, n, name, value)))
-        self.stop = Stop(self.position, (Reason("written", f"{name} was written"),))
+        self._written(name)
 
     def write_memory(self, address: int, data: bytes, space: str = "linear") -> None:
         """Write RAM, at a linear address as the current vCPU sees it or at a physical one; in the past another line of history begins.
@@ -132,7 +132,11 @@ class Session:
         self._between_instructions()
         check_memory(self.machine, self.cpu_index, address, data, space)
         self.give("memory", (self.cpu_index, address, bytes(data), space))
-        self.stop = Stop(self.position, (Reason("written", f"memory at {address:#x} was written"),))
+        self._written(f"memory at {address:#x}")
+
+    def _written(self, what: str) -> None:
+        if not self.stop.ended:  # an end stays one
+            self.stop = Stop(self.position, (Reason("written", f"{what} was written"),))
 
     def _between_instructions(self) -> None:
         if any(int(cpu.slow) for cpu in self.machine.cpus):
