@@ -1,7 +1,7 @@
 """The mutation check: deliberate errors, planted in a copy of the sources, are each caught by the test that is named for them.
 
 What the plain engine shows is caught in seconds.  What only LLVM is told (glue.py, isa/lang/lower.py) is caught by some kinds
-compiled alone and compared with their meanings in Python, which is slow.
+compiled alone and compared with their meanings in Python, or by a core of its own beside the plain engine: both are slow.
 """
 
 import os
@@ -28,6 +28,7 @@ class Mutation:
 
 
 DRIVER, TABLES, DECODE = "tests/machine/test_driver.py", "tests/machine/test_integer_tables.py", "tests/isa/test_decode.py"
+LOCKSTEP = "tests/machine/test_engines.py::test_plain_is_threaded[sample]"  # with a core of its own
 SAMPLE = "tests/machine/test_build.py::test_kinds_compiled_equal_plain"
 
 # Semantics, decoder and driver: the plain engine shows them.
@@ -155,6 +156,13 @@ COMPILED = [
         'b.icmp_signed("<=", x, x.type(0))',
         SAMPLE,
     ),
+    Mutation(
+        "a branch that is not taken goes where it would have led",
+        "vmdbg/machine/glue.py",
+        "FIELD['fall']",
+        "FIELD['taken']",
+        LOCKSTEP,
+    ),
 ]
 
 
@@ -189,4 +197,4 @@ def test_an_error_is_caught(mutation, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("mutation", COMPILED, ids=lambda m: m.name)
 def test_an_error_of_the_compiled_engine_is_caught(mutation, tmp_path):
-    caught(mutation, tmp_path / "tree", 600)
+    caught(mutation, tmp_path / "tree", 1800)

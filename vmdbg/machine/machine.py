@@ -201,8 +201,9 @@ class Machine(Stopping, GuestMemory):
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
         left, skips, entered, quiet = budget, 0, None, 0
         self._steady.value = 0
-        if self._lone is not None and budget > 0 and self._clock.value < self._quiet:  # single steps; a condition that did not hold
-            quiet = min(budget, SLICE, self._quiet - self._clock.value)
+        room = self._quiet - self._clock.value
+        if room > 0 and self._lone is not None and budget > 0:  # single steps; a condition that did not hold
+            quiet = budget if budget <= room and budget <= SLICE else min(room, SLICE)
             entered = self._lone(self._state.address, quiet, resume)
             if entered == budget << 8 | threaded.BUDGET:
                 return SPENT
