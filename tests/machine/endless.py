@@ -347,7 +347,11 @@ class Run:
     def state(self) -> tuple:
         """Everything architectural: vCPUs, RAM, what the devices saw, and the board's."""
         end = Cpu.fields["architectural_end"][0]
-        cpus = self.machine.cpu_states[:, :end].tobytes()
+        states = self.machine.cpu_states[:, :end].copy()
+        for one in states:
+            if not one[LATCHED].any():  # nothing is in flight: what was read last means nothing
+                one[LATCH] = 0
+        cpus = states.tobytes()
         return cpus, self.machine.ram.tobytes(), tuple(self.ports.log), tuple(self.memory.log), self.devices()
 
     def devices(self) -> tuple[tuple[str, bytes], ...]:
@@ -367,6 +371,15 @@ class Run:
             if stop.reason not in ("budget", "break", "trap"):
                 break
         return left
+
+
+def bytes_of(name: str) -> slice:
+    """Where a field of cpu stands in its state."""
+    at = Cpu.fields[name][0]
+    return slice(at, min(offset for offset, *_ in Cpu.fields.values() if offset > at))
+
+
+LATCH, LATCHED = bytes_of("latch"), bytes_of("latched")
 
 
 def load(program: Program, engine: str) -> Run:

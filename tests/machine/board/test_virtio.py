@@ -10,7 +10,7 @@ from vmdbg.machine.board.disk_image import DiskImage
 from vmdbg.machine.board.pc import Pc
 from vmdbg.machine.board.virtio import NEEDS_RESET
 from vmdbg.machine.board.virtio_blk import VirtioBlk
-from vmdbg.machine.board.virtio_console import VirtioConsole
+from vmdbg.machine.board.virtio_console import MULTIPORT, VirtioConsole
 from vmdbg.machine.machine import Machine
 from vmdbg.machine.physical import PAGE_CODE
 
@@ -33,7 +33,7 @@ class Driver:
             assert self.config(at, 1) == 9
             self.parts[kind], self.window = offset, at
             at = self.config(at + 1, 1)
-        self.index = [0, 0]
+        self.index = [0] * 4
 
     def config(self, register: int, width: int, value: int | None = None) -> int:
         self.ports.write(0xCF8, 4, 0x80000000 | self.device << 11 | register & 0xFC)
@@ -48,7 +48,7 @@ class Driver:
     def set(self, offset: int, width: int, value: int, part: int = 1) -> None:
         self.m.device_memory.write(self.base + self.parts[part] + offset, width, value)
 
-    def start(self, queues: int) -> None:
+    def start(self, queues: int, features: int = 0) -> None:
         """3.1.1, step by step."""
         self.set(0x14, 1, 0)
         assert self.get(0x14, 1) == 0
@@ -59,10 +59,10 @@ class Driver:
         self.set(0x08, 4, 1)
         self.set(0x0C, 4, 1)
         self.set(0x08, 4, 0)
-        self.set(0x0C, 4, 1 << 28)
+        self.set(0x0C, 4, 1 << 28 | features)
         self.set(0x14, 1, 11)
         assert self.get(0x14, 1) == 11
-        self.index = [0, 0]
+        self.index = [0] * 4
         for n in range(queues):
             self.put(AVAILABLE + 0x4000 * n, "HH", 0, 0)
             self.set(0x16, 2, n)
@@ -275,6 +275,42 @@ def test_a_console(board):
     assert console.used(0) == (3, 2, 2) and board.m.read_physical(BUFFERS + 0x300, 2) == b"45"
     device.receive(bytes(10_000))
     assert len(device.waiting) == 4096
+
+
+def test_a_console_of_many_ports(board):
+    """A driver that knows ports is told of the only one, and gets what is typed once it has opened it, not before."""
+    console, device = board.console, board.pc.console
+    console.start(4, features=MULTIPORT)
+    for n in range(4):
+        console.submit(2, (BUFFERS + 0x40 * n, 16, WRITE), first=n)
+    console.submit(0, (BUFFERS + 0x800, 16, WRITE))
+    said = iter(range(8))
+
+    def tell(event: int, value: int) -> None:
+        n = next(said)
+        board.m.write_physical(BUFFERS + 0x400, struct.pack("<IHH", 0, event, value))
+        console.submit(3, (BUFFERS + 0x400, 8, 0), first=n)
+
+    def told(n: int, size: int) -> bytes:
+        return bytes(board.m.read_physical(BUFFERS + 0x40 * n, size))
+
+    assert console.used(2)[0] == 0
+    tell(0, 1)
+    assert console.used(2) == (1, 0, 8) and told(0, 8) == struct.pack("<IHH", 0, 1, 0)
+    tell(3, 1)
+    assert console.used(2) == (4, 3, 8)
+    assert told(1, 8) == struct.pack("<IHH", 0, 4, 1)
+    assert told(2, 12) == struct.pack("<IHHHH", 0, 5, 0, 80, 25)
+    assert told(3, 8) == struct.pack("<IHH", 0, 6, 1)
+    assert device.wants() == 0
+    device.receive(b"early")
+    assert console.used(0)[0] == 0
+    tell(6, 1)
+    assert console.used(0) == (1, 0, 5) and board.m.read_physical(BUFFERS + 0x800, 5) == b"early"
+    console.submit(0, (BUFFERS + 0x900, 16, WRITE), first=1)
+    assert device.wants()
+    tell(6, 0)
+    assert device.wants() == 0
 
 
 def fuzz(board: Board, seed: int, count: int) -> None:
