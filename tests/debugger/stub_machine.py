@@ -14,7 +14,7 @@ import isa
 from isa.lang.word import U64
 from vmdbg.debugger.registers import linear_rip
 from vmdbg.machine.machine import Leave, Map
-from vmdbg.machine.state import CS, RAX, RSP, Cpu, Shared
+from vmdbg.machine.state import CS, RAX, RSP, Cpu
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,13 @@ class StubMachine:
     def __init__(self, memory=1 << 20, cpus=1):
         self._state = ctypes.create_string_buffer(Cpu.size)
         self.cpus = [Cpu(ctypes.addressof(self._state))]
-        self._shared_state = ctypes.create_string_buffer(Shared.size)
-        self.shared = Shared(ctypes.addressof(self._shared_state))
         self.ram = np.zeros(memory, np.uint8)
         self.ports, self.device_memory = Map(), Map()
         self.timers: list = []
         self.memory_size, self.clock = memory, 0
         self.position = 0
         self.power_on = False
+        self.cells = [SimpleNamespace(cr8=ctypes.c_uint64(0))]
         self.shared = SimpleNamespace(port_buffers=[0] * 16, flush_epoch=0)
         self.breakpoints: set[int] = set()
         self.intercepted: set[int] = set()

@@ -10,7 +10,7 @@ import pytest
 from tests.guests.boot_images import ATA, CONSOLE, DISK, VIRTIO, initramfs_with
 from tests.guests.debian_packages import linux_kernel
 
-LONGEST = 600  # seconds
+LONGEST, LIMIT = 600, "8000000000"  # seconds, instructions
 pytestmark = pytest.mark.debian
 
 DISKS = """sleep 2
@@ -24,7 +24,19 @@ poweroff -f
 def run(tmp_path, initramfs: bytes, *options: str, typed: bytes = b"") -> str:
     initrd = tmp_path / "initrd"
     initrd.write_bytes(initramfs)
-    command = [sys.executable, "-m", "vmdbg", "run", str(linux_kernel()), "--memory", "256M", "--initrd", str(initrd)]
+    command = [
+        sys.executable,
+        "-m",
+        "vmdbg",
+        "run",
+        str(linux_kernel()),
+        "--memory",
+        "256M",
+        "--initrd",
+        str(initrd),
+        "--max-instructions",
+        LIMIT,
+    ]
     found = subprocess.run([*command, *options], input=typed, capture_output=True, timeout=LONGEST)
     out = found.stdout.decode(errors="replace")
     assert found.returncode == 0, out[-3000:] + found.stderr.decode()
@@ -52,7 +64,7 @@ def test_disks(tmp_path, write):
 
 def test_a_shell_on_the_virtio_console(tmp_path):
     """What is typed reaches hvc0, and what the shell says leaves through it."""
-    initramfs = initramfs_with((*VIRTIO, *CONSOLE), "exec sh < /dev/hvc0 > /dev/hvc0 2>&1\n")
+    initramfs = initramfs_with((*VIRTIO, *CONSOLE), "until [ -c /dev/hvc0 ]; do sleep 0.1; done; exec sh < /dev/hvc0 > /dev/hvc0 2>&1\n")
     options = ("--console", "virtio", "--append", "console=ttyS0 quiet")
     out = run(tmp_path, initramfs, *options, typed=b"echo $((1234*5678)); ls -l /proc/self/fd/0\npoweroff -f\n")
     assert "7006652" in out and "-> /dev/hvc0" in out

@@ -56,7 +56,7 @@ class One:
         base = self.structs.ctypes.data
         self.cpu, self.shared, self.uop = Cpu(base), Shared(base + Cpu.size), Uop(base + Cpu.size + Shared.size)
         self.spare = base + Cpu.size + Shared.size + Uop.size
-        self.tlb = np.zeros(TLB_SIZE, np.uint8)
+        self.tlb = np.full(TLB_SIZE, 0xFF, np.uint8)
         self.flags, self.dirty = np.zeros((2, RAM_SIZE // PAGE + 1), np.uint8)
         self.code = np.zeros(RAM_SIZE // PAGE + 1, np.uint64)
         self.cpu.ram, self.cpu.ram_size = self.bytes.ctypes.data, RAM_SIZE

@@ -123,6 +123,20 @@ def test_a_jump_to_a_page_that_is_mapped_elsewhere(start):
     assert int(cpu.gpr[EAX]) == 3 and int(cpu.gpr[EBX]) > 1
 
 
+def test_data_of_a_page_that_is_mapped_elsewhere(start):
+    """A write to a page table entry drops the translation that came from it."""
+    page = CODE + PAGE
+    load_eax, load_ebx = b"\xa1" + u32(page), b"\x8b\x1d" + u32(page)
+    run = start(
+        PAGED,
+        (CODE, load_eax + store(entry_address(PAGED, page >> 12), OTHER | 7) + load_ebx),
+        (page, u32(0x11111111)),
+        (OTHER, u32(0x22222222)),
+    )
+    run.go(3)
+    assert (int(cpu_of(run).gpr[EAX]), int(cpu_of(run).gpr[EBX])) == (0x11111111, 0x22222222)
+
+
 def test_code_beyond_a_limit_that_shrank(start):
     """What was translated under one limit of CS is not executed under a smaller one."""
     run = start(FLAT, (CODE, b"\x40" * 20 + jump(CODE + 20, CODE)))

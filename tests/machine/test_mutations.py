@@ -106,9 +106,16 @@ MUTATIONS = [
     Mutation(
         "a TLB entry keeps the right to write a page that became code",
         "vmdbg/machine/tlb.py",
-        "                    if words8(cpu.page_flags)[page] != 0:\n                        e.write = ~U64(0)\n",
-        "                    if words8(cpu.page_flags)[page] == 0xFF:\n                        e.write = ~U64(0)\n",
+        "                if words8(cpu.page_flags)[page] != 0:\n                    e.write = ~U64(0)\n",
+        "                if words8(cpu.page_flags)[page] == 0xFF:\n                    e.write = ~U64(0)\n",
         f"{DRIVER}::test_a_store_into_code_that_was_data_a_moment_ago[plain]",
+    ),
+    Mutation(
+        "a translation is not noted, and outlives its page table entry",
+        "vmdbg/machine/memory.py",
+        "        note_filled(cpu, entry.address)\n",
+        "",
+        f"{DRIVER}::test_data_of_a_page_that_is_mapped_elsewhere[plain]",
     ),
     Mutation(
         "a block is found whatever its second page is",

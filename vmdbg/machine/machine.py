@@ -159,6 +159,7 @@ class Machine(Stopping, GuestMemory):
         cpu.page_flags, cpu.page_dirty = self.page_flags.address, self.page_dirty.address
         cpu.page_code, cpu.shared = self.page_code.address, self.shared.address
         translations = Memory(tlb.SIZE)
+        translations.array[:] = 0xFF  # no entry holds anything
         self.write_rights.append(translations.array.view("<u8").reshape(-1, TlbEntry.size // 8)[:, 1])
         cpu.tlb_contexts, cpu.cache = translations.address, self._allocate(blocks.CACHE * CacheEntry.size)
         cpu.tlb_none = self._keep_array(np.full(tlb.BANK_SIZE, 0xFF, np.uint8))
@@ -167,8 +168,6 @@ class Machine(Stopping, GuestMemory):
         cpu.turn = int(n == 0)
         cpu.random = 0x9E3779B97F4A7C15 * (n + 1)
         cpu.apic_base = 0xFEE00000 | 0x800 | (0x100 if n == 0 else 0)
-        for context in range(tlb.CONTEXTS):
-            cpu.context_key[context] = 1
         reset(cpu)
         tlb.flush(cpu) if self._core is None else self._core.flush(int(cpu.address))
         return cpu

@@ -15,7 +15,7 @@ from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_WATCHED,
 from vmdbg.machine.segmentation import segment_check
 from vmdbg.machine.slots import slot
 from vmdbg.machine.state import CR0_AM, CR0_PG, F_AC, RSP, SLOW, Shared, TlbEntry
-from vmdbg.machine.tlb import ENTRIES, protect
+from vmdbg.machine.tlb import ENTRIES, note_filled, protect
 from vmdbg.machine.watch import MEMORY, near
 
 READ, WRITE = False, True
@@ -150,6 +150,7 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     page = linear & ~U64(PAGE_MASK)
     if entry.read != page:
         entry.write = ~U64(0)
+        note_filled(cpu, entry.address)
     entry.read = page
     entry.addend = cpu.ram + (at & ~U64(PAGE_MASK)) - page
     if write:

@@ -202,9 +202,10 @@ def store_bytes(cpu, pa, at, count):
     while n < count:
         target[n] = words8(at)[n]
         n = n + 1
-    if changed:
+    if changed:  # all translations go, and with them what made this page a page table: it may be one no more
         shared = Shared(cpu.shared)
         shared.flush_epoch = shared.flush_epoch + 1
+        words8(cpu.page_flags)[pa >> 12] = flags & ~U8(PAGE_TABLE)
     if (flags & PAGE_CODE) != 0:
         drop_code(cpu, pa, count)
 

@@ -184,6 +184,7 @@ class Cpu(Struct):
     data_hits: U64  # data breakpoints the instruction in flight has touched, as bits of DR6
     tlb_system: U64  # address of the bank of implicit supervisor accesses
     tlb_contexts: U64  # address of all banks: 8 contexts (address spaces) of 3 banks
+    tlb_filled: (U64, 192)  # a bit for each entry of the banks, in their order: 0 for those that hold nothing
     context_key: (U64, 8)  # the address space each context belongs to; 0: free
     context_stamp: (U64, 8)  # changes when the context is emptied: tag of the jump cache
     context: U64  # the current one

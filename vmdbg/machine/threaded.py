@@ -448,6 +448,8 @@ def run(cpu):
             refresh(cpu)
         elif status == REPEAT:
             cpu.latched = U64(0)
+            if cpu.flush_epoch != Shared(cpu.shared).flush_epoch:
+                refresh(cpu)
         elif status == HALT or status == EXIT or status == ASSIST:
             return status
         first = False

@@ -4,6 +4,8 @@
 
 A page that is used as a page table, or from which code was translated, loses the right to be written directly; every
 write to it is seen, and drops what depended on it.  So an address space keeps its entries while another is current.
+
+cpu.tlb_filled says which entries hold something: dropping them costs what there is to drop, not what there could be.
 """
 
 from isa.lang.struct import words8
@@ -15,6 +17,7 @@ SUPERVISOR, USER, OVERRIDE = 0, 1, 2
 BANK_SIZE = ENTRIES * 32
 CONTEXT_SIZE = BANKS * BANK_SIZE
 SIZE = CONTEXTS * CONTEXT_SIZE
+WORDS = BANKS * ENTRIES // 64  # of cpu.tlb_filled for each context
 
 
 def address_space(cpu):
@@ -36,15 +39,28 @@ def code_shape(cpu):
 
 def empty_context(cpu, n):
     """Forget all translations of context n, and the jump cache entries that go with them."""
-    entry = cpu.tlb_contexts + n * CONTEXT_SIZE
-    end = entry + CONTEXT_SIZE
-    while entry != end:
-        e = TlbEntry(entry)
-        e.read = ~U64(0)
-        e.write = ~U64(0)
-        entry = entry + 32
+    word = n * WORDS
+    end = word + WORDS
+    while word != end:
+        filled = cpu.tlb_filled[word]
+        cpu.tlb_filled[word] = U64(0)
+        entry = cpu.tlb_contexts + (word << 11)
+        while filled != 0:
+            if (filled & 1) != 0:
+                e = TlbEntry(entry)
+                e.read = ~U64(0)
+                e.write = ~U64(0)
+            filled = filled >> 1
+            entry = entry + 32
+        word = word + 1
     cpu.stamp = cpu.stamp + 1
     cpu.context_stamp[n] = cpu.stamp
+
+
+def note_filled(cpu, entry):
+    """The entry at this address holds something from now on."""
+    number = (entry - cpu.tlb_contexts) >> 5
+    cpu.tlb_filled[number >> 6] = cpu.tlb_filled[number >> 6] | (U64(1) << (number & 63))
 
 
 @outlined
@@ -63,19 +79,19 @@ def flush(cpu):
 @outlined
 def protect(cpu):
     """Forget the right to write of every entry whose page has lost it."""
-    n = U64(0)
-    while n < CONTEXTS:
-        if cpu.context_key[n] != 0:
-            entry = cpu.tlb_contexts + n * CONTEXT_SIZE
-            end = entry + CONTEXT_SIZE
-            while entry != end:
-                e = TlbEntry(entry)
-                if e.write != ~U64(0):
-                    page = (e.write + e.addend - cpu.ram) >> 12
-                    if words8(cpu.page_flags)[page] != 0:
-                        e.write = ~U64(0)
-                entry = entry + 32
-        n = n + 1
+    word = U64(0)
+    while word < CONTEXTS * WORDS:
+        filled = cpu.tlb_filled[word]
+        entry = cpu.tlb_contexts + (word << 11)
+        while filled != 0:
+            e = TlbEntry(entry)
+            if (filled & 1) != 0 and e.write != ~U64(0):
+                page = (e.write + e.addend - cpu.ram) >> 12
+                if words8(cpu.page_flags)[page] != 0:
+                    e.write = ~U64(0)
+            filled = filled >> 1
+            entry = entry + 32
+        word = word + 1
     cpu.write_epoch = Shared(cpu.shared).write_epoch
 
 
