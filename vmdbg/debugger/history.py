@@ -197,8 +197,9 @@ class History:
         self._table, self._base = self.line.table(saved, self.keep.page_count), saved
 
     def _give_again(self, count: int | None = None) -> None:
-        inputs = self.line.inputs[:count]
-        while self._next < len(inputs) and inputs[self._next].position <= self.position:
+        inputs = self.line.inputs
+        last = len(inputs) if count is None else count
+        while self._next < last and inputs[self._next].position <= self.position:
             due = inputs[self._next]
             self._next += 1
             self.machine.idle_until(due.clock)
