@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import guests
-from tests.ui.screens import did, opened, settled
+from tests.ui.screens import did, opened, settled, steady
 from vmdbg.debugger.opening import open_bare
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
@@ -31,7 +31,7 @@ async def draw(name: str, size: tuple[int, int]) -> None:
             await did(pilot, line)
         if name == "triple":
             await settled(pilot, lambda: isinstance(app.screen, Autopsy) and app.screen.pane.rows)
-            await pilot.pause(0.3)
+        await steady(pilot)
         PICTURES.mkdir(exist_ok=True)
         (PICTURES / f"{name}.svg").write_text(app.export_screenshot(title=f"vmdbg {name}"), encoding="utf-8")
 

@@ -1,8 +1,10 @@
 """Reading the screens of an app under test."""
 
+import contextlib
 from pathlib import Path
 
 GOLDENS = Path(__file__).parent / "goldens"
+LONGEST = 30.0  # seconds that a state may take to come about, on a machine that has other things to do
 
 
 def screen_text(app) -> list[str]:
@@ -10,13 +12,24 @@ def screen_text(app) -> list[str]:
     return ["".join(segment.text for segment in line).rstrip() for line in app.screen._compositor.render_strips()]
 
 
-async def settled(pilot, condition, seconds: float = 20.0):
-    """Wait until the app has come to a state."""
+async def settled(pilot, condition, seconds: float = LONGEST):
+    """Wait until the app has come to a state; tests wait for states, never for times."""
     for _ in range(int(seconds / 0.02)):
         await pilot.pause(0.02)
         if condition():
             return
     raise AssertionError("\n".join(screen_text(pilot.app)))
+
+
+async def steady(pilot):
+    """Wait until the screen stays what it is for a second."""
+    seen: list[list[str]] = []
+
+    def same() -> bool:
+        seen.append(screen_text(pilot.app))
+        return len(seen) > 50 and all(text == seen[-1] for text in seen[-50:])
+
+    await settled(pilot, same)
 
 
 async def opened(pilot):
@@ -32,11 +45,14 @@ async def did(pilot, line: str):
     await pilot.pause()
 
 
-def check_golden(request, app, name: str):
-    """The screen equals goldens/NAME.txt; pytest --update-goldens writes it anew, to be read as a diff."""
+async def check_golden(request, pilot, name: str):
+    """The screen comes to equal goldens/NAME.txt; pytest --update-goldens writes it anew, to be read as a diff."""
     path = GOLDENS / f"{name}.txt"
-    text = "\n".join(screen_text(app)) + "\n"
     if request.config.getoption("--update-goldens"):
+        await steady(pilot)
         path.parent.mkdir(exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    assert text == path.read_text(encoding="utf-8")
+        path.write_text("\n".join(screen_text(pilot.app)) + "\n", encoding="utf-8")
+    expected = path.read_text(encoding="utf-8").splitlines()
+    with contextlib.suppress(AssertionError):  # pytest's comparison says more
+        await settled(pilot, lambda: screen_text(pilot.app) == expected)
+    assert screen_text(pilot.app) == expected

@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.debugger.stub_session import CODE, stub_session
-from tests.ui.screens import opened, screen_text, settled
+from tests.ui.screens import LONGEST, opened, screen_text, settled
 from vmdbg.monitor.guest import GuestError
 from vmdbg.ui.app import Debugger
 from vmdbg.ui.disassembly import Disassembly
@@ -28,14 +28,13 @@ async def test_keys_step_run_and_break():
         await settled(pilot, at(app, 2))
         await pilot.press("n")
         await settled(pilot, lambda: app.snapshot.rip == CODE + 5)
-        for _ in range(2):
-            await pilot.press("down")
-        assert app.query_one(Disassembly).address == CODE + 9
+        await pilot.press("down", "down")
+        await settled(pilot, lambda: app.query_one(Disassembly).address == CODE + 9)
         await pilot.press("b")
         await settled(pilot, lambda: app.snapshot.breakpoints == {CODE + 9})
         await pilot.press("c")
         await settled(pilot, lambda: app.snapshot.rip == CODE + 9 and app.snapshot.stop.has("break"))
-        assert any("●▶" in line for line in screen_text(app))
+        await settled(pilot, lambda: any("●▶" in line for line in screen_text(app)))
 
 
 async def test_space_pauses_a_running_machine():
@@ -64,9 +63,9 @@ async def test_the_command_line():
         await pilot.press("enter")
         await settled(pilot, at(app, 2))
         await pilot.press("up", "up")
-        assert app.query_one(Prompt).value == "frob"
+        await settled(pilot, lambda: app.query_one(Prompt).value == "frob")
         await pilot.press("escape")
-        assert app.focused is app.query_one(Disassembly)
+        await settled(pilot, lambda: app.focused is app.query_one(Disassembly))
 
 
 async def test_next_trap_and_the_stop_line():
@@ -75,7 +74,7 @@ async def test_next_trap_and_the_stop_line():
         await opened(pilot)
         await pilot.press("t")
         await settled(pilot, lambda: app.snapshot.stop.vector == 0x21)
-        assert "trap 33 (0x21)" in screen_text(app)[0]
+        await settled(pilot, lambda: "trap 33 (0x21)" in screen_text(app)[0])
 
 
 async def test_it_folds_at_80_columns():
@@ -85,10 +84,8 @@ async def test_it_folds_at_80_columns():
         await opened(pilot)
         for title in ("Stack", "Console", "Output", "Interrupts", "Page walk", "Registers"):
             await pilot.press("v")
-            await pilot.pause()
-            lines = screen_text(app)
-            assert any(title in line and "╭" in line for line in lines), "\n".join(lines)
-            assert any("Disassembly" in line for line in lines)
+            await settled(pilot, lambda title=title: any(title in line and "╭" in line for line in screen_text(app)))
+            await settled(pilot, lambda: any("Disassembly" in line for line in screen_text(app)))
 
 
 async def test_help_shows_every_key_and_command():
@@ -98,8 +95,7 @@ async def test_help_shows_every_key_and_command():
         await pilot.press("question_mark")
         await settled(pilot, lambda: any("escape closes" in line for line in screen_text(app)))
         await pilot.press("escape")
-        await pilot.pause()
-        assert len(app.screen_stack) == 1
+        await settled(pilot, lambda: len(app.screen_stack) == 1)
 
 
 async def test_a_guest_that_cannot_be_opened_ends_the_app():
@@ -108,10 +104,9 @@ async def test_a_guest_that_cannot_be_opened_ends_the_app():
 
     app = Debugger("x.bin", refuse)
     async with app.run_test(size=WIDE) as pilot:
-        for _ in range(100):
-            if app.refusal is not None:
-                break
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(LONGEST):
+            while app.refusal is None:
+                await asyncio.sleep(0.02)
         await pilot.pause()
     assert (app.return_code, app.refusal.text) == (2, "x.bin: an empty file")
 
@@ -140,4 +135,4 @@ async def test_mouse_sets_a_breakpoint():
         y = next(n for n, a in enumerate(pane._addresses) if a == CODE + 2)
         await pilot.click(pane, offset=(1, 1 + y - int(pane.scroll_offset.y)))
         await settled(pilot, lambda: app.snapshot.breakpoints == {CODE + 2})
-        assert app.query_one(Output).rows
+        await settled(pilot, lambda: app.query_one(Output).rows)

@@ -3,7 +3,7 @@
 from textual.widgets import Markdown
 
 import guests
-from tests.ui.screens import screen_text
+from tests.ui.screens import screen_text, settled
 from vmdbg.ui.chooser import Choice, Chooser
 
 
@@ -14,14 +14,11 @@ def chooser() -> Chooser:
 async def test_keys_choose_a_guest_and_show_its_lesson():
     app = chooser()
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.pause()
-        for name in guests.shipped():
-            assert any(name in line for line in screen_text(app))
+        await settled(pilot, lambda: all(any(name in line for line in screen_text(app)) for name in guests.shipped()))
         await pilot.press("down", "down")
-        await pilot.pause(0.1)
         third = list(guests.shipped())[2]
-        assert app.query_one(Markdown).source == guests.lesson(third)
-        assert any("What to look at" in line for line in screen_text(app))
+        await settled(pilot, lambda: app.query_one(Markdown).source == guests.lesson(third))
+        await settled(pilot, lambda: any("What to look at" in line for line in screen_text(app)))
         await pilot.press("enter")
     assert app.return_value == third
 

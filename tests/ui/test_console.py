@@ -37,10 +37,10 @@ async def test_bytes_go_to_the_serial_port(tmp_path):
         await settled(pilot, lambda: "\x1b[A" in bytes(app.session_thread.interpreter.session.monitor.log).decode())
         assert bytes(app.session_thread.interpreter.session.monitor.log) == b"quit? :s\x7f\r\x1b[A"
         await settled(pilot, lambda: any("│quit? :s" in line for line in screen_text(app)))
-        assert "control-] takes them back" in "\n".join(screen_text(app))
+        await settled(pilot, lambda: "control-] takes them back" in "\n".join(screen_text(app)))
         assert isinstance(app.focused, Console)
         await pilot.press("ctrl+right_square_bracket")
-        assert isinstance(app.focused, Disassembly)
+        await settled(pilot, lambda: isinstance(app.focused, Disassembly))
         await pilot.press("space")
         await settled(pilot, lambda: app.snapshot.stop.has("pause"))
 
@@ -57,7 +57,7 @@ async def test_keys_wake_an_idle_guest(tmp_path):
         await settled(pilot, lambda: app.snapshot.stop.has("idle") and not app.session_thread.busy)
         ((text, ink), *_) = app.snapshot.screen.rows[0]
         assert (text, ink.ink, ink.paper) == ("#*↨", "ffff55", "0000aa")
-        assert any("#*↨" in line for line in screen_text(app))
+        await settled(pilot, lambda: any("#*↨" in line for line in screen_text(app)))
 
 
 async def test_keys_wait_while_the_machine_is_paused(tmp_path):
@@ -65,9 +65,8 @@ async def test_keys_wait_while_the_machine_is_paused(tmp_path):
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(pilot)
         await pilot.press("o", "i", *"abc")
-        await pilot.pause(0.1)
+        await settled(pilot, lambda: "paused: keys wait" in "\n".join(screen_text(app)))
         assert app.snapshot.position == 0
-        assert "paused: keys wait" in "\n".join(screen_text(app))
         await pilot.press("ctrl+right_square_bracket", "c")
         await settled(pilot, lambda: app.snapshot.serial.text == "abc")
         await pilot.press("space")

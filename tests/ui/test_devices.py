@@ -24,7 +24,7 @@ async def test_registers_by_name_and_bit(tmp_path: Path):
         names = [d.name for d in app.screen.devices]
         await pilot.press(*["down"] * names.index("COM1"))
         await settled(pilot, lambda: any("COM1: 16550A" in line for line in screen_text(app)))
-        assert any("LCR" in line and "-DLAB" in line for line in screen_text(app))
+        await settled(pilot, lambda: any("LCR" in line and "-DLAB" in line for line in screen_text(app)))
         for n in range(4):
             await pilot.press("s")
             await settled(pilot, lambda n=n: app.snapshot.position == n + 1)

@@ -29,7 +29,7 @@ async def test_stub(request, size):
         await opened(pilot)
         for line in ("b 0x7c05", "si 3", "x/4xb start"):
             await did(pilot, line)
-        check_golden(request, app, sized("stub", size))
+        await check_golden(request, pilot, sized("stub", size))
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
@@ -42,7 +42,7 @@ async def test_guests(request, name, lines, size):
         await opened(pilot)
         for line in lines:
             await did(pilot, line)
-        check_golden(request, app, sized(name, size))
+        await check_golden(request, pilot, sized(name, size))
 
 
 async def test_help(request):
@@ -50,5 +50,4 @@ async def test_help(request):
     async with app.run_test(size=(120, 40)) as pilot:
         await opened(pilot)
         await pilot.press("f1")
-        await pilot.pause()
-        check_golden(request, app, "help_120x40")
+        await check_golden(request, pilot, "help_120x40")

@@ -52,7 +52,7 @@ async def test_a_triple_fault_is_explained_after_one_key_and_its_cause_after_two
         await settled(pilot, shows(app, "who wrote that"))
         await pilot.press("enter")
         await settled(pilot, shows(app, "mov word ptr [ecx*8+"))
-        assert app.snapshot.stop.has("goto")
+        await settled(pilot, lambda: app.snapshot.stop.has("goto") and not app.session_thread.busy)
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
@@ -65,8 +65,7 @@ async def test_goldens(request, name, size):
             await did(pilot, line)
         app.action_view(name)
         await settled(pilot, lambda: isinstance(app.screen, View) and app.screen.value is not None)
-        await pilot.pause(0.2)
-        check_golden(request, app, f"{name}_{size[0]}x{size[1]}")
+        await check_golden(request, pilot, f"{name}_{size[0]}x{size[1]}")
 
 
 @pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
@@ -76,8 +75,7 @@ async def test_golden_autopsy(request, size):
         await opened(pilot)
         await pilot.press("c")
         await settled(pilot, lambda: isinstance(app.screen, Autopsy) and app.screen.pane.rows)
-        await pilot.pause(0.2)
-        check_golden(request, app, f"autopsy_{size[0]}x{size[1]}")
+        await check_golden(request, pilot, f"autopsy_{size[0]}x{size[1]}")
 
 
 @pytest.mark.parametrize("opening", ["stub", "triple"])
@@ -90,17 +88,16 @@ async def test_every_key_of_every_footer_does_something(opening):
             await did(pilot, "continue")
         for name, kind in VIEWS.items():
             app.action_view(name)
-            await settled(pilot, lambda: isinstance(app.screen, kind))
-            await pilot.pause(0.1)
+            await settled(pilot, lambda: isinstance(app.screen, kind) and app.screen.snapshot is not None)
             own = [b.binding for b in app.screen.active_bindings.values() if b.node is app.screen and b.binding.show and b.enabled]
             assert any(b.description == "Back" for b in own)
             for b in own:
                 app.action_view(name)
                 await settled(pilot, lambda: isinstance(app.screen, kind))
                 await pilot.press(b.key)
-                await pilot.pause(0.05)
                 if isinstance(app.focused, Input) and isinstance(app.screen, View):
                     await pilot.press("escape")
+                    await settled(pilot, lambda: not isinstance(app.focused, Input))
                     assert isinstance(app.screen, kind)
                 await settled(pilot, lambda: not app.session_thread.busy)
                 assert app.is_running
@@ -180,13 +177,18 @@ async def test_sizes_from_200x60_to_80x24(name):
         await settled(pilot, lambda: isinstance(app.screen, VIEWS[name]))
         for size in SIZES:
             await pilot.resize_terminal(*size)
-            await pilot.pause(0.1)
-            shown = [w for w in app.screen.walk_children() if w.display and not isinstance(w, (FooterKey, Container, Vertical))]
-            regions = [w.region for w in shown if w.parent is not None and not isinstance(w.parent, Footer)]
-            screen = app.screen.region
-            for n, r in enumerate(regions):
-                assert r.width > 0 and r.height > 0 and screen.contains_region(r), (size, r)
-                assert not any(r.overlaps(other) for other in regions[n + 1 :]), (size, r)
+            await settled(pilot, lambda: app.screen.size == size and not layout_faults(app.screen))
+
+
+def layout_faults(screen) -> list[tuple]:
+    """Widgets that have no room, are not on the screen, or are over another."""
+    shown = [w for w in screen.walk_children() if w.display and not isinstance(w, (FooterKey, Container, Vertical))]
+    placed = [(w, w.region) for w in shown if w.parent is not None and not isinstance(w.parent, Footer)]
+    return [
+        (widget, region)
+        for n, (widget, region) in enumerate(placed)
+        if not region.area or not screen.region.contains_region(region) or any(region.overlaps(other) for _, other in placed[n + 1 :])
+    ]
 
 
 async def test_trace_lists_traps_and_goes_to_one():
