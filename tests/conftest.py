@@ -35,7 +35,11 @@ def pytest_terminal_summary(terminalreporter, config):
 
 
 def needs_core(item: pytest.Item) -> bool:
-    return "threaded" in item.nodeid or any(item.get_closest_marker(name) is not None for name in ("tmux", "core"))
+    return (
+        "threaded" in item.nodeid
+        or "/examples/" in item.nodeid
+        or any(item.get_closest_marker(name) is not None for name in ("tmux", "core"))
+    )
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -1,26 +1,17 @@
 """The options that say how a guest is loaded and on what machine: those of the debugger and of `vmdbg run`."""
 
-import os
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Literal
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-import guests
-from vmdbg.cli.values import Bits, Number, Size, UsageError, check_address
-from vmdbg.debugger.symbols import Symbols, read_symbol_file
-from vmdbg.monitor.guest import Guest, Options
+from vmdbg.cli.values import Bits, Number, Size, check_address
 
+if TYPE_CHECKING:
+    from vmdbg.debugger.symbols import Symbols
+    from vmdbg.monitor.guest import Guest
 
-def find_guest(name: str) -> Path:
-    """A file, or a shipped guest by its name."""
-    if name and os.path.lexists(name):
-        return Path(name)
-    if name in guests.shipped():
-        return guests.shipped()[name]
-    raise UsageError(f"{name[:80]!r}: no such file, and no shipped guest of this name ({', '.join(guests.shipped())})")
-
+NAMES = ("symbols", "slide")  # options that say nothing about the machine
 
 Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "iso", "floppy", "disk", "rom", "flat"]
 
@@ -68,42 +59,11 @@ class Boot:
     "How far the kernel moved away from those addresses (KASLR); without it, it is found out where the guest tells."
 
 
-def load(name: str, boot: Boot) -> Guest:
-    """The guest that a command line means; what cannot be loaded is refused before anything is built or shown."""
+def machine(boot: Boot) -> dict:
+    """What these options say about the machine, in the words of debugger/opening.py."""
     check_address("--load-address", boot.load_address, 1 << 52)
     check_address("--entry", boot.entry, 1 << 52)
-    from vmdbg.monitor.load import load_guest
-
-    return load_guest(
-        find_guest(name),
-        Options(
-            boot.memory & ~0xFFF,
-            boot.load_address,
-            boot.entry,
-            boot.bits,
-            format=boot.format,
-            append=boot.append,
-            initrd=boot.initrd,
-            modules=boot.module,
-            cpus=boot.cpus,
-            disks=boot.disk,
-            cdrom=boot.cdrom,
-            virtio_disks=boot.virtio_disk,
-            virtio_console=boot.console == "virtio",
-            write_disks=boot.write_disk,
-            com2=boot.com2,
-        ),
-    )
-
-
-def symbols(boot: Boot) -> Symbols | None:
-    """Those that --symbols names, where --slide says; None for those of the guest's file."""
-    if boot.slide is not None and boot.symbols is None:
-        raise UsageError("--slide moves the addresses of a symbol file: expected --symbols FILE as well")
-    if boot.symbols is None:
-        return None
-    found = read_symbol_file(Path(boot.symbols))
-    return found if boot.slide is None else found.moved(boot.slide)
+    return {f.name: getattr(boot, f.name) for f in fields(boot) if f.name not in NAMES}
 
 
 def names_guest(guest: str | None, boot: Boot) -> bool:
@@ -111,14 +71,15 @@ def names_guest(guest: str | None, boot: Boot) -> bool:
     return bool(guest is not None or boot.bios is not None or boot.disk or boot.cdrom is not None)
 
 
-def choose(guest: str | None, boot: Boot) -> Guest:
-    """The guest, or the firmware that --bios names; without either, the first disk or the CD-ROM is the guest."""
-    if boot.bios is None:
-        if guest is None and boot.disk:
-            return load(boot.disk[0], replace(boot, disk=boot.disk[1:], format="disk"))
-        if guest is None:
-            return load(str(boot.cdrom), replace(boot, cdrom=None, format="iso"))
-        return load(guest, boot)
-    if guest is not None:
-        raise UsageError("--bios starts firmware, which finds its guest on a disk: not a GUEST as well")
-    return load(boot.bios, replace(boot, format="rom", bios=None))
+def choose(guest: str | None, boot: Boot) -> "Guest":
+    """What the command line starts; what cannot be loaded is refused before anything is built or shown."""
+    from vmdbg.debugger import opening
+
+    return opening.choose(guest, **machine(boot))
+
+
+def symbols(boot: Boot) -> "Symbols | None":
+    """Those that --symbols names, where --slide says; None for those of the guest's file."""
+    from vmdbg.debugger import opening
+
+    return opening.named_symbols(boot.symbols, boot.slide)

@@ -2,7 +2,6 @@
 
 import sys
 
-from vmdbg.cli.boot import find_guest
 from vmdbg.cli.values import Bits, Number, check_address
 
 
@@ -31,6 +30,7 @@ def disasm(
     """
     check_address("--address", address, 1 << 64)
     from vmdbg.debugger.disassemble import disassemble
+    from vmdbg.debugger.opening import find_guest
 
     sys.stdout.writelines(f"{line}\n" for line in disassemble(find_guest(file), bits, address, "att" if att else "intel", section))
     return 0

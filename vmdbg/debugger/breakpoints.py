@@ -1,5 +1,6 @@
 """Breakpoints: where to stop, and on which conditions."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vmdbg.debugger.expressions import Expression
@@ -50,17 +51,26 @@ class Breakpoint:
 class Breakpoints:
     """The table: numbers grow and are never used again."""
 
+    words: Callable[[str], tuple[Trigger, dict]] | None = None  # what a user's words for a breakpoint mean
     table: dict[int, Breakpoint] = field(default_factory=dict)
     last: int = 0
     _wants: Wants | None = None
 
-    def add(self, trigger: Trigger, **facts) -> Breakpoint:
+    def add(self, trigger: Trigger | str, **facts) -> Breakpoint:
+        """A trigger (triggers.py), or what stands after `b` or `bp`: 'start_a', 'trap PF if cr2 < 0x1000', 'io 0x3f8 w once'.
+
+        CommandError if words say nothing that can be stopped at; further facts are Breakpoint's own (once, count, trace ...).
+        """
+        if isinstance(trigger, str):
+            assert self.words is not None
+            trigger, said = self.words(trigger)
+            facts = said | facts
         self.last += 1
         self.table[self.last] = Breakpoint(self.last, trigger, **facts)
         self._wants = None
         return self.table[self.last]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Breakpoint]:
         return iter(tuple(self.table.values()))
 
     def __len__(self) -> int:

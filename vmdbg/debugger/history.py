@@ -59,6 +59,11 @@ class History:
         return int(self.machine.position)
 
     @property
+    def number(self) -> int:
+        """Of the line."""
+        return self.lines.index(self.line)
+
+    @property
     def first(self) -> int:
         return self.line.saved[0].position
 

@@ -8,6 +8,8 @@ from vmdbg.machine.state import CR0_PE, CR0_PG, CS, EFER_LMA, F_VM, Cpu
 
 GENERAL = "rax rcx rdx rbx rsp rbp rsi rdi r8 r9 r10 r11 r12 r13 r14 r15".split()
 SEGMENTS = "es cs ss ds fs gs ldtr tr".split()
+WIDE = "cr0 cr2 cr3 cr4 cr8 efer xcr0 gdtr_base idtr_base star lstar cstar sfmask kernel_gs_base".split()
+LIMITS = "gdtr_limit idtr_limit".split()
 
 # Single flags of RFLAGS by bit (SDM vol. 1, figure 3-8), highest first as the manual draws them
 FLAGS = dict(id=21, vip=20, vif=19, ac=18, vm=17, rf=16, nt=14, of=11, df=10, tf=8, sf=7, zf=6, af=4, pf=2, cf=0)
@@ -80,9 +82,9 @@ def _all():
         yield name, 16, reader("seg_selector", n)
         yield f"{name}_base", 64, reader("seg_base", n)
         yield f"{name}_limit", 32, reader("seg_limit", n)
-    for name in "cr0 cr2 cr3 cr4 cr8 efer xcr0 gdtr_base idtr_base star lstar cstar sfmask kernel_gs_base".split():
+    for name in WIDE:
         yield name, 64, reader(name)
-    for name in "gdtr_limit idtr_limit".split():
+    for name in LIMITS:
         yield name, 16, reader(name)
     for n in range(8):
         yield f"dr{n}", 64, reader("dr", n)
@@ -94,6 +96,7 @@ def _all():
 
 
 REGISTERS = {name: Register(name, bits, read) for name, bits, read in _all()}
+WHOLE = [*GENERAL, "rip", "rflags", *(n + part for n in SEGMENTS for part in ("", "_base", "_limit")), *WIDE, *LIMITS, "mxcsr", "cpl"]
 
 
 def read(cpu, name: str) -> int:

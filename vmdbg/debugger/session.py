@@ -1,10 +1,13 @@
 """A session: one monitor under the debugger, run in bounded slices until something stops it."""
 
+import functools
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING
 
 from vmdbg.debugger import backwards
 from vmdbg.debugger.armed import BEFORE, Armed, stop_of
@@ -12,8 +15,12 @@ from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.causes import Autopsy, autopsy
 from vmdbg.debugger.delivery_steps import Delivery, waiting
 from vmdbg.debugger.expressions import Context
-from vmdbg.debugger.history import BOUND, History
+from vmdbg.debugger.history import BOUND, History, HistoryError
 from vmdbg.debugger.listing import Listing, call_like
+from vmdbg.debugger.mark import Mark
+from vmdbg.debugger.memory import Memory
+from vmdbg.debugger.picture import VgaPicture
+from vmdbg.debugger.register_file import RegisterFile
 from vmdbg.debugger.registers import linear_rip, reader
 from vmdbg.debugger.slide import settled
 from vmdbg.debugger.stop import Reason, Stop
@@ -22,6 +29,10 @@ from vmdbg.debugger.timeline_view import TimelineView, timeline_view
 from vmdbg.debugger.triggers import Address, Event, Trap, Trigger
 from vmdbg.debugger.writing import WriteError, check_memory, check_register, put_memory, put_register
 from vmdbg.machine.state import F_IF, RSP
+
+if TYPE_CHECKING:
+    from vmdbg.debugger.commands.interpreter import Interpreter
+    from vmdbg.debugger.commands.registry import Lines
 
 SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
 FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
@@ -33,18 +44,34 @@ NO_FACTS: dict[str, int | None] = dict(vector=None, error_code=None, address=Non
 TRACED = 100_000  # lines of tracing breakpoints that are kept
 
 
-class Session:
-    """The debugger's hold on a machine.
+class Closed:
+    """What a session that was closed has instead of a machine."""
 
-    One thread owns a session; only `interrupt` may be called from another.  `run` and `step` return a Stop, which
-    is also `stop` until the next one.  Breakpoints belong to the session, never to the machine's state.
+    def __getattr__(self, name: str):
+        raise ValueError("the session is closed")
+
+
+class Session:
+    """The debugger's hold on a machine, and the Python API: `with Session.open("kernel.elf") as session: session.run()`.
+
+    run, step, step_over, next_trap              forward; each returns a Stop (stop.py), which is also `stop` until the next one
+    reverse_run, reverse_step, goto, mark        through what is recorded; give it something in the past, and another line begins
+    breakpoints, registers, memory, symbols      the table, and the machine: assigning to its registers and memory writes them
+    console, screen, position, instructions      what the guest has said and shows, how far it has come
+    evaluate, execute                            an expression; a line of the debugger's commands
+
+    Errors are exceptions whose text is one sentence: GuestError (it cannot be loaded), CommandError and ExpressionError (malformed),
+    HistoryError (not recorded), ReadError and WriteError (memory or a register that is not there, or refuses).
+
+    One thread owns a session; only `interrupt` may be called from another.  Breakpoints belong to the session, never to the
+    machine's state.
     """
 
     def __init__(self, monitor, symbols: Symbols | None = None):
         self.monitor = monitor
         self.machine = monitor.machine
         self.symbols = symbols or Symbols()
-        self.breakpoints = Breakpoints()
+        self.breakpoints = Breakpoints(self._words)
         self.cpu_index = 0
         self.stop = Stop(self.position, (Reason("start", "not started"),))
         self.listing = Listing(self)
@@ -53,7 +80,7 @@ class Session:
         self.warp = False  # it is skipped all the same
         self.history: History | None = None
         self.autopsy: Autopsy | None = None  # of the last triple fault
-        self.marks: dict[str, tuple[int, int]] = {}  # by name: line of history and position
+        self.marks: dict[str, Mark] = {}  # by name
         self.delivered: Delivery | None = None  # of the last trap that a run was stopped before, and went on into
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
@@ -61,6 +88,32 @@ class Session:
         self.armed = Armed(self.machine)
         self.stopped_at: deque[int] = deque(maxlen=STOPS)  # positions at which something asked for stopped it
         self.traced: deque[tuple[int, int, str]] = deque(maxlen=TRACED)  # (position, breakpoint, words) of those that only trace
+
+    @classmethod
+    def open(cls, guest: str | PathLike | None = None, **machine) -> "Session":
+        """A session over a PC with a guest loaded: a file, or a shipped guest by its name; nothing has run yet.
+
+        `machine`: the options of `vmdbg run --help` by their names, with underscores: memory and history in bytes, cpus, append,
+        initrd, module, disk, cdrom, virtio_disk, write_disk, console, com2, bios, format, load_address, entry, bits, symbols, slide;
+        and engine, "threaded" or "plain" (slow, in Python).  What may be given several times takes one file or a list of them.
+        `history` bounds the recording (512 MiB); 0 records nothing, and then there is no way back.
+
+        GuestError: the guest cannot be loaded.  TypeError: an option that there is not.  The first session builds the core, once.
+        """
+        from vmdbg.debugger.opening import open_session
+
+        return open_session(guest, **machine)
+
+    def close(self) -> None:
+        """Let go of the machine and of what is recorded; nothing can be asked of the session any more."""
+        self.monitor = self.machine = self.armed.machine = Closed()
+        self.history = None
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
 
     @property
     def cpu(self):
@@ -89,6 +142,49 @@ class Session:
     def read(self, linear: int, size: int) -> bytes | None:
         """Guest memory as the current CPU sees it; None where any of it is not mapped."""
         return self.machine.read_linear(self.cpu_index, linear, size)
+
+    @property
+    def registers(self) -> RegisterFile:
+        """The current vCPU's: `session.registers.rax`, `session.registers["if"]`; assigning writes them."""
+        return RegisterFile(self)
+
+    @property
+    def memory(self) -> Memory:
+        """`session.memory[0x1000:0x1010]`, `session.memory.u32[0x1000]`, `session.memory.physical`; assigning writes it."""
+        return Memory(self)
+
+    @property
+    def console(self) -> str:
+        """What the guest has said on its serial console until now; of more than 2 MiB, the last of it."""
+        return self.monitor.log.decode(errors="replace")
+
+    @property
+    def screen(self) -> str:
+        """The text on the guest's VGA screen: its lines, without the blanks at their ends."""
+        return VgaPicture().take(self.monitor.vga, self.machine.ram).text
+
+    @functools.cached_property
+    def interpreter(self) -> "Interpreter":
+        """The commands over this session."""
+        from vmdbg.debugger.commands.interpreter import Interpreter
+
+        return Interpreter(self)
+
+    def execute(self, line: str) -> "Lines":
+        """A line of the debugger's commands (`help` lists them): its lines of text, and as their `value` what they say as data.
+
+        CommandError says what was expected; then nothing has changed.
+        """
+        return self.interpreter.execute(line)
+
+    def evaluate(self, expression: str) -> int:
+        """The value of an expression, as conditions have them: 'rax + 1', 'u32(counter)', 'start_a'.  CommandError if it has none."""
+        return self.interpreter.value(expression)
+
+    def _words(self, text: str) -> tuple[Trigger, dict]:
+        from vmdbg.debugger.commands.stops import parsed
+
+        return parsed(self.interpreter, text)
 
     def context(self, facts: Mapping[str, int | None] | None = None) -> Context:
         """Where expressions are evaluated: this machine, now, with these facts or those of the stop it is at."""
@@ -235,11 +331,20 @@ class Session:
         self.history = History(self.monitor, self._apply, bound)
         return self.history
 
-    def goto(self, position: int) -> Stop:
-        """Be at a recorded position; HistoryError if it is not recorded."""
-        return backwards.travel(self, position, f"at position {position:,}")
+    def mark(self) -> Mark:
+        """This place of history, for `goto`."""
+        return Mark(0 if self.history is None else self.history.number, self.position)
+
+    def goto(self, place: int | Mark) -> Stop:
+        """Be at a recorded position of this line of history, or at a mark of any; HistoryError if it is not recorded."""
+        if not isinstance(place, Mark):
+            return backwards.travel(self, place, f"at position {place:,}")
+        if place.line != self.mark().line:
+            self.take_line(place.line)
+        return self.goto(place.position)
 
     def reverse_step(self, count: int = 1) -> Stop:
+        """`count` steps back, or to the beginning of what is recorded."""
         return backwards.reverse_step(self, count)
 
     def reverse_run(self, traps: Iterable[int] = ()) -> Stop:
@@ -254,7 +359,9 @@ class Session:
         return backwards.previous_trap(self)
 
     def take_line(self, number: int) -> Stop:
-        """Be at the end of another line of history."""
+        """Be at the end of another line of history; HistoryError if there is none of this number."""
+        if self.history is not None and not 0 <= number < len(self.history.lines):
+            raise HistoryError(f"there is no line {number} of history: expected 0 to {len(self.history.lines) - 1}")
         return backwards.take_line(self, number)
 
     def begin_journey(self, until: frozenset[int] = frozenset(), traps: frozenset[int] = frozenset()) -> None:

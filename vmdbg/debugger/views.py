@@ -1,7 +1,9 @@
 """Tables of the machine as text: registers, descriptor tables, the interrupt vector, a page walk."""
 
+from dataclasses import dataclass
+
 from vmdbg.debugger import registers, vectors, walk
-from vmdbg.debugger.commands.registry import CommandError
+from vmdbg.debugger.commands.registry import CommandError, Lines
 from vmdbg.debugger.listing import Line
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.debugger.traps import name as trap_name
@@ -35,14 +37,15 @@ def instruction(line: Line, rip: int) -> str:
     return f"{'=>' if line.address == rip else '  '} {line.place}  {line.code.hex():<22} {label}{line.text}{note}"
 
 
-def show_registers(interpreter, text: str) -> list[str]:
+def show_registers(interpreter, text: str) -> Lines:
     cpu = interpreter.session.cpu
     if text:
         wanted = text.replace(",", " ").split()
         unknown = [w for w in wanted if w.lower() not in registers.REGISTERS]
         if unknown:
             raise CommandError(f"'{unknown[0]}' is no register: expected names like rax, eip, cs, cr3, idtr_base, zf")
-        return [f"{w.lower():<10} {registers.read(cpu, w.lower()):#x}" for w in wanted]
+        values = {w.lower(): registers.read(cpu, w.lower()) for w in wanted}
+        return Lines([f"{name:<10} {value:#x}" for name, value in values.items()], values)
     wide = int(cpu.bits) == 64
     lines, names = [], registers.GENERAL if wide else [f"e{n[1:]}" for n in registers.GENERAL[:8]]
     digits = 16 if wide else 8
@@ -60,7 +63,7 @@ def show_registers(interpreter, text: str) -> list[str]:
     lines.append(
         f"{registers.mode(cpu)} mode, {int(cpu.bits)}-bit code, CPL {int(cpu.cpl)}, paging {'on' if registers.paging(cpu) else 'off'}"
     )
-    return lines
+    return Lines(lines, {name: registers.read(cpu, name) for name in registers.WHOLE})
 
 
 def segment_type(attributes: int) -> str:
@@ -78,11 +81,12 @@ def segment_type(attributes: int) -> str:
     return f"{text}{size} dpl {dpl}{'' if attributes & 0x80 else ' not present'}"
 
 
-def show_breakpoints(interpreter, text: str) -> list[str]:
-    return [b.describe() for b in interpreter.session.breakpoints] or ["no breakpoints"]
+def show_breakpoints(interpreter, text: str) -> Lines:
+    table = list(interpreter.session.breakpoints)
+    return Lines([b.describe() for b in table] or ["no breakpoints"], table)
 
 
-def show_idt(interpreter, text: str) -> list[str]:
+def show_idt(interpreter, text: str) -> Lines:
     """The interrupt vector: IVT in real mode, else the IDT."""
     session, cpu = interpreter.session, interpreter.session.cpu
     real, _, size = vectors.shape(cpu)
@@ -91,8 +95,9 @@ def show_idt(interpreter, text: str) -> list[str]:
     if text:
         wanted = interpreter.value(text)
         found = vectors.gate(session, wanted)
-        return [*lines, gate(session, found) if found is not None else f"{wanted:02x} not in memory or beyond the limit"]
-    return [*lines, *([gate(session, g) for g in vectors.table(session)] or ["every gate is empty"])]
+        return Lines([*lines, gate(session, found) if found is not None else f"{wanted:02x} not in memory or beyond the limit"], found)
+    gates = vectors.table(session)
+    return Lines([*lines, *([gate(session, g) for g in gates] or ["every gate is empty"])], gates)
 
 
 def gate(session, g: vectors.Gate) -> str:
@@ -108,12 +113,22 @@ def gate(session, g: vectors.Gate) -> str:
     )
 
 
-def show_gdt(interpreter, text: str) -> list[str]:
+@dataclass(frozen=True)
+class Descriptor:
+    """An entry of a descriptor table; limit in bytes."""
+
+    selector: int
+    base: int
+    limit: int
+    type: str
+
+
+def show_gdt(interpreter, text: str) -> Lines:
     """The global descriptor table (SDM vol. 3, 3.4.5 and 3.5)."""
     session, cpu = interpreter.session, interpreter.session.cpu
     base, limit = int(cpu.gdtr_base), int(cpu.gdtr_limit)
     long = bool(int(cpu.efer) & 0x400)
-    lines = [f"GDT at {base:x}, limit {limit:x}"]
+    lines, found = [f"GDT at {base:x}, limit {limit:x}"], []
     at = 8
     while at + 7 <= limit and len(lines) < LARGEST_TABLE:
         entry = session.read(base + at, 8)
@@ -128,32 +143,35 @@ def show_gdt(interpreter, text: str) -> list[str]:
         if attributes & 0x8000:
             size = size << 12 | 0xFFF
         if value:
-            lines.append(f"{at:04x} base {start:08x}  limit {size:08x}  {segment_type(attributes)}")
+            d = Descriptor(at, start, size, segment_type(attributes))
+            found.append(d)
+            lines.append(f"{d.selector:04x} base {d.base:08x}  limit {d.limit:08x}  {d.type}")
         at += 16 if big else 8
-    return lines if len(lines) > 1 else [*lines, "every descriptor is empty"]
+    return Lines(lines if len(lines) > 1 else [*lines, "every descriptor is empty"], found)
 
 
-def show_page(interpreter, text: str) -> list[str]:
+def show_page(interpreter, text: str) -> Lines:
     """The walk from a linear address to memory, level by level."""
     if not text:
         raise CommandError("expected a linear address: info page ADDRESS")
     way = walk.walk(interpreter.session, interpreter.address(text))
     if way.root is None:
-        return [f"paging is off: linear {way.linear:x} is physical {way.linear:x}"]
+        return Lines([f"paging is off: linear {way.linear:x} is physical {way.linear:x}"], way)
     lines = [f"cr3 {way.root:x}", *(f"{level.name:<5} at {level.at:x}: {level.entry:x}  {walk.bits(level.entry)}" for level in way.levels)]
     end = f"is physical {way.physical:x}" if way.physical is not None else ": page not present"
-    return [*lines, f"linear {way.linear:x} {end}".replace(" :", ":")]
+    return Lines([*lines, f"linear {way.linear:x} {end}".replace(" :", ":")], way)
 
 
-def show_symbols(interpreter, text: str) -> list[str]:
-    found = interpreter.session.symbols.starting(text)
+def show_symbols(interpreter, text: str) -> Lines:
     table = interpreter.session.symbols.table
-    lines = [f"{table[n]:08x} {n}" for n in sorted(found, key=lambda n: (table[n], n))[:LARGEST_TABLE]]
-    return lines or ["no symbols" if not table else f"no symbol starts with '{text}'"]
+    names = sorted(interpreter.session.symbols.starting(text), key=lambda n: (table[n], n))[:LARGEST_TABLE]
+    lines = [f"{table[n]:08x} {n}" for n in names]
+    return Lines(lines or ["no symbols" if not table else f"no symbol starts with '{text}'"], {n: table[n] for n in names})
 
 
-def show_traps(interpreter, text: str) -> list[str]:
-    return [f"{t.vector:3} {t.vector:02x} #{t.name:<4} {t.kind:<9} {t.title}" for t in TRAPS.values()]
+def show_traps(interpreter, text: str) -> Lines:
+    known = list(TRAPS.values())
+    return Lines([f"{t.vector:3} {t.vector:02x} #{t.name:<4} {t.kind:<9} {t.title}" for t in known], known)
 
 
 SUBJECTS = {

@@ -3,7 +3,7 @@
 import re
 
 from vmdbg.debugger import views
-from vmdbg.debugger.commands.registry import CommandError, command, count_of
+from vmdbg.debugger.commands.registry import CommandError, Lines, command, count_of
 from vmdbg.debugger.commands.stops import expression, symbols
 from vmdbg.debugger.expressions import ExpressionError
 from vmdbg.debugger.registers import REGISTERS
@@ -35,9 +35,9 @@ def print_(interpreter, text):
     letter, rest = _format(text, "p/x EXPRESSION", "xdutca")[:2]
     value = interpreter.value(rest)
     if letter:
-        return [number(value, letter, 8 if letter in "dutx" else 1) if letter != "x" else f"{value:#x}"]
+        return Lines([number(value, letter, 8 if letter in "dutx" else 1) if letter != "x" else f"{value:#x}"], value)
     near = interpreter.session.symbols.near(value, 0x1000) if value else None
-    return [f"{value:#x}  {value}" + (f"  {value - (1 << 64)}" if value >> 63 else "") + (f"  <{near}>" if near else "")]
+    return Lines([f"{value:#x}  {value}" + (f"  {value - (1 << 64)}" if value >> 63 else "") + (f"  <{near}>" if near else "")], value)
 
 
 def _format(text: str, usage: str, letters: str = "xdutcsia") -> tuple[str, str, int, int]:
@@ -79,11 +79,11 @@ def examine(interpreter, text):
         if not lines:
             raise CommandError(f"no memory at {at:#x}")
         interpreter.next_address = lines[-1].address + len(lines[-1].code)
-        return [views.instruction(line, session.rip) for line in lines]
+        return listed(session, lines)
     if letter == "s":
         return _strings(interpreter, at, count)
     size = unit or (1 if letter == "c" else int(session.cpu.bits) // 8 if letter == "a" else 4)
-    lines, step = [], max(1, 16 // size)
+    lines, all_values, step = [], [], max(1, 16 // size)
     for first in range(0, count, step):
         row = at + first * size
         values = []
@@ -91,18 +91,24 @@ def examine(interpreter, text):
             data = session.read(row + n * size, size)
             if data is None:
                 break
-            values.append(number(int.from_bytes(data, "little"), letter, size))
+            values.append(int.from_bytes(data, "little"))
+        all_values += values
         if values:
-            lines.append(f"{views.named(session, row)}: {'  '.join(values)}")
+            lines.append(f"{views.named(session, row)}: {'  '.join(number(v, letter, size) for v in values)}")
         if len(values) < min(step, count - first):
             lines.append(f"no memory at {row + len(values) * size:#x}")
             break
     interpreter.next_address = at + count * size
-    return lines
+    return Lines(lines, dict(address=at, size=size, values=all_values))
 
 
-def _strings(interpreter, at: int, count: int) -> list[str]:
-    lines = []
+def listed(session, lines) -> Lines:
+    """Instructions as `x/i` shows them."""
+    return Lines([views.instruction(line, session.rip) for line in lines], lines)
+
+
+def _strings(interpreter, at: int, count: int) -> Lines:
+    lines, values = [], []
     for _ in range(count):
         found = bytearray()
         while len(found) < 200:
@@ -110,10 +116,11 @@ def _strings(interpreter, at: int, count: int) -> list[str]:
             if byte is None or byte == b"\0":
                 break
             found += byte
-        lines.append(f'{views.named(interpreter.session, at)}: "{found.decode("latin-1").encode("unicode_escape").decode()}"')
+        values.append(found.decode("latin-1"))
+        lines.append(f'{views.named(interpreter.session, at)}: "{values[-1].encode("unicode_escape").decode()}"')
         at += len(found) + 1
     interpreter.next_address = at
-    return lines
+    return Lines(lines, values)
 
 
 @command(
@@ -126,7 +133,7 @@ def disassemble(interpreter, text):
     lines = session.listing.from_address(at, min(count_of(count, "a count of instructions"), LARGEST))
     if not lines:
         raise CommandError(f"no memory at {at:#x}")
-    return [views.instruction(line, session.rip) for line in lines]
+    return listed(session, lines)
 
 
 @command("goto,g", "goto [ADDRESS]", "show another place in the disassembly; without an address, the place of execution", complete=words)

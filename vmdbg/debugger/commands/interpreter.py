@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.commands import cause, examine, motion, past, questions, stops
-from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, command
+from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, Lines, command
 from vmdbg.debugger.expressions import Expression, ExpressionError
 from vmdbg.debugger.stop import Stop
 
@@ -18,27 +18,31 @@ def in_order() -> list[Command]:
 
 
 class Interpreter:
-    """`execute(line)` gives the lines of its answer; CommandError says what was expected, and then nothing has changed."""
+    """`execute(line)` gives its answer; CommandError says what was expected, and then nothing has changed."""
 
     def __init__(self, session):
         self.session = session
         self.displays: dict[int, Expression] = {}
         self.last_display = 0
         self.next_address: int | None = None  # where `x` without an address goes on
-        self._again: Callable[[], list[str]] | None = None
+        self._again: Callable[[], Lines] | None = None
 
-    def execute(self, line: str) -> list[str]:
+    def execute(self, line: str) -> Lines:
         """Run one line.  An empty one repeats the last command, if that is one to repeat."""
         line = line.strip()
         if not line:
-            return self._again() if self._again is not None else []
+            return self._again() if self._again is not None else Lines()
         self._again = None
         entry, rest = self.find(line)
-        answer = entry.run(self, rest)
+        answer = self._run(entry, rest)
         if entry.repeats:
             again = rest.split()[0] if entry.name == "x" and rest.startswith("/") else "" if entry.name == "x" else rest
-            self._again = lambda: entry.run(self, again)
+            self._again = lambda: self._run(entry, again)
         return answer
+
+    def _run(self, entry: Command, rest: str) -> Lines:
+        answer = entry.run(self, rest)
+        return answer if isinstance(answer, Lines) else Lines(answer)
 
     def find(self, line: str) -> tuple[Command, str]:
         """The command of a line and the rest of it; 'x/8i rip' splits before the slash."""
@@ -88,11 +92,11 @@ class Interpreter:
         except ExpressionError as e:
             raise CommandError(str(e)) from None
 
-    def moved(self, stop: Stop) -> list[str]:
-        """What is said after the machine ran."""
+    def moved(self, stop: Stop) -> Lines:
+        """What is said after the machine ran; the stop."""
         self.session.listing.focus = None
         why = triple_fault(self.session) if stop.has("shutdown") else []
-        return [f"{self.session.position:,}: {stop.text}", *why, *self.displayed()]
+        return Lines([f"{self.session.position:,}: {stop.text}", *why, *self.displayed()], stop)
 
     def displayed(self) -> list[str]:
         lines = []

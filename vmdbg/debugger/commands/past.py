@@ -1,6 +1,6 @@
 """Commands that go back in time."""
 
-from vmdbg.debugger.commands.registry import CommandError, command, count_of
+from vmdbg.debugger.commands.registry import CommandError, Lines, command, count_of
 from vmdbg.debugger.history import HistoryError
 from vmdbg.debugger.reverse_finish import reverse_finish
 
@@ -71,9 +71,10 @@ def mark(interpreter, text):
     if history is None:
         raise CommandError("this session is not recorded")
     if not name:
-        return [f"{name}: {position:,} of line {line}" for name, (line, position) in session.marks.items()] or ["no marks"]
-    session.marks[name] = history.lines.index(history.line), session.position
-    return [f"{name} is {session.position:,} of line {history.lines.index(history.line)}"]
+        lines = [f"{name}: {position:,} of line {line}" for name, (line, position) in session.marks.items()]
+        return Lines(lines or ["no marks"], dict(session.marks))
+    session.marks[name] = here = session.mark()
+    return Lines([f"{name} is {here.position:,} of line {here.line}"], {name: here})
 
 
 def marks(interpreter, text):
@@ -90,7 +91,8 @@ def unmark(interpreter, text):
 @command("history", "history", "what is recorded, and how much room it takes")
 def history_(interpreter, text):
     alone(text, "history")
-    history = interpreter.session.history
+    session = interpreter.session
+    history = session.history
     if history is None:
         raise CommandError("this session is not recorded")
     lines = [
@@ -102,7 +104,19 @@ def history_(interpreter, text):
         if len(history.lines) > 1:
             origin = "from the start" if line.fork is None else f"from {line.fork:,}"
             lines.append(f"line {n}{' (this one)' if line is history.line else ''}: {origin} to {line.end:,}")
-    return lines
+    return Lines(
+        lines,
+        dict(
+            here=session.mark(),
+            first=history.first,
+            end=history.line.end,
+            checkpoints=len(history.line.saved),
+            inputs=len(history.line.inputs),
+            bytes=history.versions.size,
+            bound=history.bound,
+            lines=[dict(fork=line.fork, end=line.end) for line in history.lines],
+        ),
+    )
 
 
 @command("line", "line NUMBER", "be at the end of another line of history: one that was left by giving the guest something in its past")

@@ -3,7 +3,7 @@
 from vmdbg.debugger import questions, register_questions
 from vmdbg.debugger.backwards import Cancelled
 from vmdbg.debugger.commands.examine import goto
-from vmdbg.debugger.commands.registry import CommandError, command
+from vmdbg.debugger.commands.registry import CommandError, Lines, command
 from vmdbg.debugger.commands.stops import expression
 from vmdbg.debugger.expressions import ExpressionError
 from vmdbg.debugger.history import HistoryError
@@ -15,17 +15,17 @@ MOST = 10_000  # lines of a list
 LONGEST = 1 << 20  # bytes that `who` asks about
 
 
-def answered(interpreter, ask, *arguments) -> list[str]:
+def answered(interpreter, ask, *arguments) -> Lines:
     try:
         answer = ask(interpreter.session, *arguments)
     except (HistoryError, ExpressionError) as e:
         raise CommandError(str(e)) from None
     except Cancelled:
-        return ["cancelled"]
+        return Lines(["cancelled"])
     if answer is None:
-        return ["not in what is recorded before here"]
+        return Lines(["not in what is recorded before here"])
     cpu = f" on CPU {answer.cpu}" if len(interpreter.session.machine.cpus) > 1 else ""
-    return [f"{answer.position:,}: {answer.text}{cpu}  (seek {answer.position})"]
+    return Lines([f"{answer.position:,}: {answer.text}{cpu}  (seek {answer.position})"], answer)
 
 
 @command(
@@ -149,4 +149,4 @@ def list_(interpreter, text):
     lines = [f"{position:,}: {what}" for position, what in found]
     if not whole:
         lines.append(f"... and more after position {found[-1][0]:,}: list {words[0]} {found[-1][0] + 1} {end}")
-    return lines or [f"no {words[0]} from position {first:,} to {end:,}"]
+    return Lines(lines or [f"no {words[0]} from position {first:,} to {end:,}"], [dict(position=at, what=what) for at, what in found])

@@ -1,6 +1,6 @@
 """The registry of commands: one entry serves the command line, the palette, help, scripts and headless use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -8,9 +8,20 @@ class CommandError(Exception):
     """Unknown or malformed: the message says what was expected, and nothing has changed."""
 
 
+class Lines(list[str]):
+    """A command's answer: lines of text, and in `value` what they say as data (plain.py makes JSON of it); None: there is no more to it."""
+
+    def __init__(self, lines: Iterable[str] = (), value: object = None):
+        super().__init__(lines)
+        self.value = value
+
+
 @dataclass(frozen=True)
 class Command:
-    """`run(interpreter, rest of the line) -> lines of output`; `complete(interpreter, text)` -> words that could stand there."""
+    """`run(interpreter, rest of the line) -> lines of output`, which are Lines where they say something that has a value.
+
+    `complete(interpreter, text)` -> words that could stand there.
+    """
 
     name: str
     aliases: tuple[str, ...]

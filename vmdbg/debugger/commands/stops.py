@@ -2,9 +2,11 @@
 
 import re
 
-from vmdbg.debugger.commands.registry import CommandError, command
+from vmdbg.debugger.breakpoints import Breakpoint
+from vmdbg.debugger.commands.registry import CommandError, Lines, command
 from vmdbg.debugger.commands.stop_kinds import KINDS, SUMMARY, kind_words, memory
 from vmdbg.debugger.expressions import ExpressionError, parse
+from vmdbg.debugger.triggers import Address, Trigger
 
 TAIL = re.compile(
     r"^(?P<place>.*?)(?P<options>(?:\s+(?:once|trace|count\s+\S+))*)(?:\s+if\s+(?P<condition>.+?))?(?P<late>(?:\s+(?:once|trace|count\s+\S+))*)$"
@@ -45,13 +47,30 @@ def expression(text: str):
         raise CommandError(str(e)) from None
 
 
-def _address(interpreter, text: str, **more) -> list[str]:
+def told(*breakpoints: Breakpoint) -> Lines:
+    """Breakpoints that were made or changed; the value of one is that one."""
+    return Lines([f"breakpoint {b.describe()}" for b in breakpoints], breakpoints[0] if len(breakpoints) == 1 else breakpoints)
+
+
+def parsed(interpreter, text: str) -> tuple[Trigger, dict]:
+    """What stands after `b` or `bp` as a trigger and the breakpoint's facts: a first word that is one of KINDS makes it the latter."""
     place, facts = split(text)
+    kind, _, rest = place.partition(" ")
+    return KINDS[kind].parse(interpreter, rest.strip()) if kind in KINDS else at(interpreter, place), facts
+
+
+def at(interpreter, place: str) -> Address:
+    """An address as a trigger; here, if there is none."""
     address = interpreter.address(place) if place else interpreter.session.rip
     if not 0 <= address < 1 << 64:
         raise CommandError(f"{address:#x} is no address")
     name = place if place in interpreter.session.symbols.table else interpreter.session.symbols.near(address) or ""
-    return [f"breakpoint {interpreter.session.break_at(address, name=name, **facts, **more).describe()}"]
+    return Address(address, name)
+
+
+def _address(interpreter, text: str, **more) -> Lines:
+    place, facts = split(text)
+    return told(interpreter.session.break_on(at(interpreter, place), **facts, **more))
 
 
 @command(
@@ -73,7 +92,7 @@ def tbreak(interpreter, text):
 def toggle(interpreter, text):
     address = interpreter.address(text) if text.strip() else interpreter.session.rip
     new = interpreter.session.toggle(address)
-    return [f"breakpoint {new.describe()}" if new else f"no breakpoint at {address:#x} any more"]
+    return told(new) if new else [f"no breakpoint at {address:#x} any more"]
 
 
 @command("bp", "bp KIND ... [once] [trace] [count N] [if EXPRESSION]", "stop at what is no address: " + SUMMARY, complete=kind_words)
@@ -82,12 +101,12 @@ def bp(interpreter, text):
     if kind not in KINDS:
         raise CommandError(f"expected 'bp {' | '.join(KINDS)}', not 'bp {text.strip()}'".rstrip("' ") + "'; for an address: b ADDRESS")
     place, facts = split(rest)
-    return [f"breakpoint {interpreter.session.break_on(KINDS[kind].parse(interpreter, place), **facts).describe()}"]
+    return told(interpreter.session.break_on(KINDS[kind].parse(interpreter, place), **facts))
 
 
-def _watch(interpreter, text: str, access: str) -> list[str]:
+def _watch(interpreter, text: str, access: str) -> Lines:
     place, facts = split(text)
-    return [f"breakpoint {interpreter.session.break_on(memory(interpreter, place, access), **facts).describe()}"]
+    return told(interpreter.session.break_on(memory(interpreter, place, access), **facts))
 
 
 @command("watch,w", "watch ADDRESS [LENGTH] [physical] [if EXPRESSION]", "stop after a write to memory", complete=symbols)
@@ -140,7 +159,7 @@ def enable(interpreter, text):
     found = named(interpreter, text)
     for b in found:
         interpreter.session.breakpoints.enable(b.number, True)
-    return [f"breakpoint {b.describe()}" for b in found]
+    return told(*found)
 
 
 @command("disable", "disable [NUMBER ...]", "keep breakpoints, but do not stop at them", complete=numbers)
@@ -148,7 +167,7 @@ def disable(interpreter, text):
     found = named(interpreter, text)
     for b in found:
         interpreter.session.breakpoints.enable(b.number, False)
-    return [f"breakpoint {b.describe()}" for b in found]
+    return told(*found)
 
 
 @command("condition", "condition NUMBER [EXPRESSION]", "stop at a breakpoint only if this holds; without one, always", complete=numbers)
@@ -158,4 +177,4 @@ def condition(interpreter, text):
         raise CommandError("expected the number of a breakpoint, and an expression: condition 1 eax == 3")
     b = named(interpreter, number)[0]
     b.condition = expression(rest) if rest.strip() else None
-    return [f"breakpoint {b.describe()}"]
+    return told(b)
