@@ -13,14 +13,15 @@ FOLDER = Path(guests.__file__).parent
 
 
 def contents(image: Path):
-    """What a loader and a debugger take from an image: for ELF the segments and symbols (linkers differ in the rest)."""
+    """What a loader and a debugger take from an image: for ELF the segments, symbols and lines of source (linkers differ in the rest)."""
     if image.suffix == ".bin":
         return image.read_bytes()
     with image.open("rb") as f:
         elf = ELFFile(f)
         segments = [(s["p_type"], s["p_vaddr"], s["p_paddr"], s["p_memsz"], s.data()) for s in elf.iter_segments()]
         symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name}
-        return elf["e_entry"], segments, symbols
+        lines = elf.get_section_by_name(".debug_line")
+        return elf["e_entry"], segments, symbols, lines.data() if lines is not None else b""
 
 
 def test_every_guest_ships_an_image_and_a_lesson():
