@@ -26,7 +26,7 @@ ANSWERS = [
     ("x/2i start", "=> 0000:7c00  90                     <start> nop\n   0000:7c01  90                     nop"),
     ("info break", "no breakpoints"),
     ("b start", "breakpoint 1    0x7c00 start"),
-    ("b *0x7c05", None),
+    ("b *0x7c05", "breakpoint 1    0x7c05 start+0x5"),
     ("b 0x7c05 if rax == 3 once count 2", "breakpoint 1    0x7c05 start+0x5  if rax == 3  once  count 2"),
     ("tb work", "breakpoint 1    0x7c20 work  once"),
     ("bp trap PF if address < 0x1000", "breakpoint 1    trap 14 #PF  if address < 0x1000"),

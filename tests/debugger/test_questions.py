@@ -10,8 +10,9 @@ from vmdbg.debugger.backwards import Cancelled
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.expressions import parse
+from vmdbg.debugger.memory_triggers import Memory
 from vmdbg.debugger.registers import read
-from vmdbg.debugger.triggers import Address, Memory, Mode, Port, Ring, Trap
+from vmdbg.debugger.triggers import Address, Mode, Port, Ring, Trap
 
 END = 12_000  # steps of dual_mode: both tasks run, and have trapped
 

@@ -8,10 +8,12 @@ from cyclopts import Parameter
 from vmdbg.cli.values import Bits, Number, Size, check_address
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from vmdbg.debugger.symbols import Symbols
     from vmdbg.monitor.guest import Guest
 
-NAMES = ("symbols", "slide")  # options that say nothing about the machine
+NAMES = ("symbols", "slide", "source")  # options that say nothing about the machine
 
 Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "iso", "floppy", "disk", "rom", "flat"]
 
@@ -57,6 +59,8 @@ class Boot:
     "Names of addresses: an ELF file, a System.map, what nm or /proc/kallsyms say; else those of the guest's own file."
     slide: Number = None
     "How far the kernel moved away from those addresses (KASLR); without it, it is found out where the guest tells."
+    source: Annotated[tuple[str, ...], Parameter(negative="")] = ()
+    "A folder in which the debugger looks for files of source, after the guest's own; may be repeated."
 
 
 def machine(boot: Boot) -> dict:
@@ -64,6 +68,13 @@ def machine(boot: Boot) -> dict:
     check_address("--load-address", boot.load_address, 1 << 52)
     check_address("--entry", boot.entry, 1 << 52)
     return {f.name: getattr(boot, f.name) for f in fields(boot) if f.name not in NAMES}
+
+
+def sources(boot: Boot) -> "tuple[Path, ...]":
+    """The folders that --source names."""
+    from vmdbg.debugger import opening
+
+    return opening.folders(boot.source)
 
 
 def names_guest(guest: str | None, boot: Boot) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 import guests
-from vmdbg.cli.boot import Boot, names_guest, symbols
+from vmdbg.cli.boot import Boot, names_guest, sources, symbols
 from vmdbg.cli.boot import choose as choose_guest
 from vmdbg.cli.config import settings
 from vmdbg.cli.core import ensure_core
@@ -46,7 +46,7 @@ def debug(
         if guest is None:
             return 0
     chosen = settings()
-    found, names = choose_guest(guest, boot), symbols(boot)
+    found, names, folders = choose_guest(guest, boot), symbols(boot), sources(boot)
     if web and not served():
         ensure_core()
         return serve(found.path.name, port or 0)
@@ -56,7 +56,7 @@ def debug(
     from vmdbg.debugger.opening import open_bare
     from vmdbg.ui.app import run as run_app
 
-    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names, history=history), chosen)
+    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names, history=history, sources=folders), chosen)
     if text:
         print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
     return status

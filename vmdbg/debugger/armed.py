@@ -55,7 +55,7 @@ def hits(session, event: Event) -> tuple[Reason, ...]:
     """The breakpoints whose trigger matches and whose condition holds; one whose condition cannot be evaluated stops, and says so."""
     reasons, context = [], None
     for b in session.breakpoints:
-        if not b.enabled or not b.trigger.match(event):
+        if not b.enabled or b.scope is not None and not b.scope.holds(session) or not b.trigger.match(event):
             continue
         problem = ""
         if b.condition is not None:
@@ -72,6 +72,9 @@ def hits(session, event: Event) -> tuple[Reason, ...]:
             session.traced.append((session.position, b.number, text))
         elif b.hits >= b.count:
             reasons.append(Reason(event.kind, f"breakpoint {b.number} {text}", b.number))
+    for trigger in session.also:
+        if trigger.match(event):
+            reasons.append(Reason(event.kind, trigger.words(event)))
     return tuple(reasons)
 
 

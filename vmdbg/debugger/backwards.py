@@ -162,14 +162,14 @@ def find_last(session, history: History, here: int, until, traps, wanted) -> Sto
 
 def delivered_vectors(session, until, traps) -> np.ndarray | None:
     """If only traps are looked for: the vectors of which one is delivered wherever there is such a stop."""
-    if until or not all(isinstance(b.trigger, Trap) for b in session.breakpoints if b.enabled):
+    if until or session.also or not all(isinstance(b.trigger, Trap) for b in session.breakpoints if b.enabled):
         return None
     return np.array(sorted({*traps, *session.breakpoints.vectors(), *FAULTS_OF_DELIVERY}))
 
 
 def plain(session) -> bool:
     """Whether every trap that is looked for stops."""
-    return not any(b.condition is not None or b.trace or b.trigger.origin for b in session.breakpoints if b.enabled)
+    return all(b.always and not b.trigger.origin for b in session.breakpoints if b.enabled)
 
 
 def last_delivery(session, history: History, last: int, vectors: np.ndarray, until, traps) -> Stop | None:

@@ -3,9 +3,18 @@
 from dataclasses import dataclass
 
 from vmdbg.debugger.breakpoints import Breakpoint
-from vmdbg.debugger.triggers import Address, Memory, PhysicalAddress
+from vmdbg.debugger.memory_triggers import Execute, Memory
+from vmdbg.debugger.triggers import Address, PhysicalAddress, Places
 
-KINDS = {"Address": "address", "PhysicalAddress": "physical", "Instructions": "insn", "ControlRegister": "cr", "Port": "io"}
+KINDS = {
+    "Address": "address",
+    "PhysicalAddress": "physical",
+    "Instructions": "insn",
+    "ControlRegister": "cr",
+    "Port": "io",
+    "Exits": "exit",
+    "Places": "address",
+}
 
 
 @dataclass(frozen=True)
@@ -32,7 +41,8 @@ def row(b: Breakpoint, stopped: bool) -> BreakpointRow:
     options = [word for word, on in (("once", b.once), ("trace", b.trace), (f"count {b.count}", b.count > 1)) if on]
     kind = "watch" if isinstance(trigger, Memory) else KINDS.get(name, name.lower())
     place = trigger.place()
-    if not isinstance(trigger, (Address, PhysicalAddress, Memory)):
+    if not isinstance(trigger, (Address, PhysicalAddress, Places, Memory, Execute)):
         place = place.removeprefix(f"{kind} ")
+    options = ([b.scope.words()] if b.scope is not None else []) + options
     condition = b.condition.text if b.condition is not None else ""
     return BreakpointRow(b.number, kind, place, condition, " ".join(options), b.hits, b.enabled, b.address, stopped)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vmdbg.debugger.expressions import Expression
-from vmdbg.debugger.triggers import Address, Trap, Trigger, Wants, wants_of
+from vmdbg.debugger.scope import Scope
+from vmdbg.debugger.triggers import Address, Places, Trap, Trigger, Wants, wants_of
 
 
 @dataclass
@@ -23,15 +24,29 @@ class Breakpoint:
     hits: int = 0
     trace: bool = False
     enabled: bool = True
+    scope: Scope | None = None
 
     @property
     def address(self) -> int | None:
-        """The linear address it stands at, if it stands at one."""
-        return self.trigger.address if isinstance(self.trigger, Address) else None
+        """The linear address it stands at, or the first of them; None if it waits for something else."""
+        return self.addresses[0] if self.addresses else None
+
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """The linear addresses it stands at."""
+        t = self.trigger
+        return (t.address,) if isinstance(t, Address) else t.addresses if isinstance(t, Places) else ()
+
+    @property
+    def always(self) -> bool:
+        """Whether wherever its trigger matches it stops."""
+        return self.condition is None and self.scope is None and not self.trace
 
     def describe(self) -> str:
         """One line, as `info break` shows it: '2  trap 14 #PF  if cr2 < 0x1000  hit 3 times'."""
         parts = [f"{self.number:<3}", self.trigger.place()]
+        if self.scope is not None:
+            parts.append(self.scope.words())
         if self.condition is not None:
             parts.append(f"if {self.condition.text}")
         if self.once:
@@ -85,11 +100,11 @@ class Breakpoints:
         self.table[number].enabled = on
 
     def at(self, address: int) -> list[Breakpoint]:
-        return [b for b in self if b.address == address]
+        return [b for b in self if address in b.addresses]
 
     def addresses(self) -> set[int]:
         """Linear ones that are enabled."""
-        return {b.trigger.address for b in self if isinstance(b.trigger, Address) and b.enabled}
+        return {address for b in self if b.enabled for address in b.addresses}
 
     def vectors(self) -> set[int]:
         return {v for b in self if isinstance(b.trigger, Trap) and b.enabled for v in b.trigger.vectors}

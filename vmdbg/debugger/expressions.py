@@ -70,6 +70,7 @@ FACTS = {
     "address": "that faulted, or was accessed",
     "position": "the count of steps",
     "cpu": "the number of the vCPU",
+    "exit_reason": "of the instruction that is next, as a VM exit",
 } | dict.fromkeys(("port", "width", "value", "msr", "cr", "size", "write"), "of the access")
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import guests
 from vmdbg.debugger.history import BOUND
 from vmdbg.debugger.session import Session
+from vmdbg.debugger.source import Sources
 from vmdbg.debugger.symbols import Symbols, read_symbol_file, read_symbols
 from vmdbg.monitor.bare import Bare
 from vmdbg.monitor.guest import Guest, GuestError, Options
@@ -81,6 +82,15 @@ def named_symbols(file: str | PathLike | None, slide: int | None = None) -> Symb
     return found if slide is None else found.moved(slide)
 
 
+def folders(named: str | PathLike | Iterable) -> tuple[Path, ...]:
+    """Folders of source; GuestError if one is none."""
+    found = tuple(map(Path, several(named)))
+    for folder in found:
+        if not folder.is_dir():
+            raise GuestError(f"--source {str(folder)[:80]!r}: expected a folder")
+    return found
+
+
 def open_session(
     guest: str | PathLike | None,
     *,
@@ -88,13 +98,14 @@ def open_session(
     history: int = BOUND,
     symbols: str | PathLike | None = None,
     slide: int | None = None,
+    source: str | PathLike | Iterable = (),
     **machine,
 ) -> Session:
     """What Session.open does."""
     if engine not in ENGINES:
         raise GuestError(f"--engine {engine!r}: expected one of {', '.join(ENGINES)}")
     found, names = choose(guest, **machine), named_symbols(symbols, slide)
-    return open_bare(found, engine=engine, symbols=names, history=history)
+    return open_bare(found, engine=engine, symbols=names, history=history, sources=folders(source))
 
 
 def open_bare(
@@ -103,15 +114,18 @@ def open_bare(
     engine: str = "threaded",
     symbols: Symbols | None = None,
     history: int = 0,
+    sources: tuple[Path, ...] = (),
 ) -> Session:
     """A session over a bare PC with the guest loaded; `serial` gets every byte it sends; engine: threaded or plain.
 
-    `symbols` are those of its file unless others are given; it is recorded in at most `history` bytes, or not at all.
+    `symbols` are those of its file unless others are given; it is recorded in at most `history` bytes, or not at all;
+    `sources`: folders in which files of source are looked for.
     """
     from vmdbg.machine.machine import Machine  # here, so that what can be refused without it is refused first
 
     monitor = Bare(Machine(memory=guest.memory, cpus=guest.cpus, engine=engine), guest, serial)
     session = Session(monitor, symbols or read_symbols(guest.path))
+    session.sources = Sources(guest.path, sources)
     if history:
         session.record(history)
     return session

@@ -4,7 +4,8 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -23,10 +24,11 @@ from vmdbg.debugger.picture import VgaPicture
 from vmdbg.debugger.register_file import RegisterFile
 from vmdbg.debugger.registers import linear_rip, reader
 from vmdbg.debugger.slide import settled
+from vmdbg.debugger.source import Sources
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.debugger.timeline_view import TimelineView, timeline_view
-from vmdbg.debugger.triggers import Address, Event, Trap, Trigger
+from vmdbg.debugger.triggers import Address, Event, Trap, Trigger, wants_of
 from vmdbg.debugger.writing import WriteError, check_memory, check_register, put_memory, put_register
 from vmdbg.machine.state import F_IF, RSP
 
@@ -71,6 +73,7 @@ class Session:
         self.monitor = monitor
         self.machine = monitor.machine
         self.symbols = symbols or Symbols()
+        self.sources = Sources()
         self.breakpoints = Breakpoints(self._words)
         self.cpu_index = 0
         self.stop = Stop(self.position, (Reason("start", "not started"),))
@@ -82,6 +85,7 @@ class Session:
         self.autopsy: Autopsy | None = None  # of the last triple fault
         self.marks: dict[str, Mark] = {}  # by name
         self.delivered: Delivery | None = None  # of the last trap that a run was stopped before, and went on into
+        self.also: tuple[Trigger, ...] = ()  # what a run is to stop at beside the breakpoints
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
@@ -94,8 +98,8 @@ class Session:
         """A session over a PC with a guest loaded: a file, or a shipped guest by its name; nothing has run yet.
 
         `machine`: the options of `vmdbg run --help` by their names, with underscores: memory and history in bytes, cpus, append,
-        initrd, module, disk, cdrom, virtio_disk, write_disk, console, com2, bios, format, load_address, entry, bits, symbols, slide;
-        and engine, "threaded" or "plain" (slow, in Python).  What may be given several times takes one file or a list of them.
+        initrd, module, disk, cdrom, virtio_disk, write_disk, console, com2, bios, format, load_address, entry, bits, symbols, slide,
+        source; and engine, "threaded" or "plain" (slow, in Python).  What may be given several times takes one file or a list of them.
         `history` bounds the recording (512 MiB); 0 records nothing, and then there is no way back.
 
         GuestError: the guest cannot be loaded.  TypeError: an option that there is not.  The first session builds the core, once.
@@ -324,6 +328,15 @@ class Session:
         """Run to the next trap of any kind: before it is delivered."""
         return self.run(traps=ALL_VECTORS)
 
+    @contextmanager
+    def stopping_at(self, *triggers: Trigger) -> Iterator[None]:
+        """Runs within it, forwards and backwards, stop at these as well: at addresses and instructions."""
+        self.also = triggers
+        try:
+            yield
+        finally:
+            self.also = ()
+
     # ---- The past (history.py, backwards.py) ----------------------------------------------------------------------
 
     def record(self, bound: int = BOUND) -> History:
@@ -381,8 +394,11 @@ class Session:
     def arm(self, until: frozenset[int], traps: frozenset[int]) -> None:
         """Tell the machine what is to stop it: the breakpoints, and these addresses and vectors."""
         wants = self.breakpoints.wants()
-        if until or traps:
-            wants = replace(wants, addresses=wants.addresses | until, vectors=wants.vectors | traps)
+        if until or traps or self.also:
+            more = wants_of(self.also)
+            wants = replace(
+                wants, addresses=wants.addresses | until | more.addresses, vectors=wants.vectors | traps, forms=wants.forms | more.forms
+            )
         self.armed.arm(wants)
 
     def _resumes(self) -> bool:

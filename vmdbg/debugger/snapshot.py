@@ -13,6 +13,7 @@ from vmdbg.debugger.looks import Look, look
 from vmdbg.debugger.outlook import outlook
 from vmdbg.debugger.paging_view import matters
 from vmdbg.debugger.picture import Picture, VgaPicture
+from vmdbg.debugger.source import SourceView, source_view
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.terminal import Terminal
 from vmdbg.debugger.timeline_view import TimelineView
@@ -84,6 +85,7 @@ class Snapshot:
     walk_of: str = ""  # whose address that is
     autopsy: Autopsy | None = None  # of the last triple fault
     timeline: TimelineView | None = None  # None: nothing is recorded, or nobody looks
+    source: SourceView | None = None  # only while somebody looks at it
     look: Look | None = None  # what a screen wants to see beyond this
 
 
@@ -94,7 +96,7 @@ class Taker:
         self.session = session
         self.terminal = Terminal()
         self._vga = VgaPicture()
-        self.wants_devices = False
+        self.wants_devices = self.wants_source = False
         self.columns = 0  # of the timeline that somebody looks at
         self._timeline: TimelineView | None = None
         self._timeline_taken = 0.0
@@ -151,6 +153,7 @@ class Taker:
             walk_of=walk_of,
             autopsy=s.autopsy,
             timeline=self._timeline_now(running),
+            source=source_view(s) if self.wants_source and not running else None,
             look=look(s, *self.wanted, running) if self.wanted else None,
         )
         if not running:

@@ -5,6 +5,7 @@ import io
 import re
 from pathlib import Path
 
+from vmdbg.debugger.dwarf import Debug
 from vmdbg.monitor.guest import GuestError
 from vmdbg.monitor.read_image import GZIP, read_kernel
 
@@ -18,18 +19,18 @@ class Symbols:
     """Linear addresses by name, and names by address; empty for a guest without a symbol table.
 
     `slide` is how far the guest moved itself away from the addresses of the file (Linux's KASLR); it is in the addresses.
-    `settled`: it is known, and need not be looked for.
+    `settled`: it is known, and need not be looked for.  `debug`: the file's debugging information, which nobody has read yet.
     """
 
-    def __init__(self, table: dict[str, int] | None = None, slide: int = 0, settled: bool = False):
-        self.slide, self.settled = slide, settled
+    def __init__(self, table: dict[str, int] | None = None, slide: int = 0, settled: bool = False, debug: Debug | None = None):
+        self.slide, self.settled, self.debug = slide, settled, debug
         self.table = {name: address + slide & WORD for name, address in (table or {}).items()}
         self._ordered = sorted((address, name) for name, address in self.table.items())
         self._addresses = [address for address, _ in self._ordered]
 
     def moved(self, slide: int, settled: bool = True) -> "Symbols":
         """The same symbols at another slide."""
-        return Symbols({name: address - self.slide & WORD for name, address in self.table.items()}, slide, settled)
+        return Symbols({name: address - self.slide & WORD for name, address in self.table.items()}, slide, settled, self.debug)
 
     def address(self, name: str) -> int | None:
         return self.table.get(name)
@@ -66,17 +67,18 @@ def read_symbols(path: Path) -> Symbols:
         image = read_kernel(path)
     except GuestError:
         return Symbols()
-    return Symbols(elf_symbols(image) if image[:4] == b"\x7fELF" else None)
+    return Symbols(elf_symbols(image), debug=Debug(path)) if image[:4] == b"\x7fELF" else Symbols()
 
 
 def read_symbol_file(path: Path) -> Symbols:
     """The symbols of a file that was named for them; GuestError if it has none."""
     image = read_kernel(path)
-    found = elf_symbols(image) if image[:4] == b"\x7fELF" else listed_symbols(image)
+    is_elf = image[:4] == b"\x7fELF"
+    found = elf_symbols(image) if is_elf else listed_symbols(image)
     if not found:
         hint = " (Debian's System.map is a note: the real one is in the -dbg package)" if b"System.map is in" in image[:200] else ""
         raise GuestError(f"{path}: no symbols: neither an ELF file with a symbol table nor lines of nm or System.map{hint}")
-    return Symbols(found)
+    return Symbols(found, debug=Debug(path) if is_elf else None)
 
 
 def elf_symbols(image: bytes) -> dict[str, int]:

@@ -11,26 +11,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import isa
+from vmdbg.debugger.outlook import memory_operand
 from vmdbg.debugger.registers import linear_rip, reader
 from vmdbg.debugger.traps import TRAPS, describe
 from vmdbg.debugger.traps import name as trap_name
 from vmdbg.machine.state import RAX, RCX, RDX
-from vmdbg.machine.watch import (
-    MODE_64,
-    MODE_CPL,
-    MODE_LONG,
-    MODE_PAGING,
-    MODE_PROTECTED,
-    MODE_V86,
-    WATCH_PHYSICAL,
-    WATCH_READ,
-    WATCH_WRITE,
-)
+from vmdbg.machine.watch import MODE_64, MODE_CPL, MODE_LONG, MODE_PAGING, MODE_PROTECTED, MODE_V86
 
 LONGEST = 15  # bytes of an instruction
 UNKNOWN = object()
 _rip, _bits, _rax, _rcx, _rdx = reader("rip"), reader("bits"), reader("gpr", RAX), reader("gpr", RCX), reader("gpr", RDX)
-ACCESS = {"r": WATCH_READ, "w": WATCH_WRITE, "rw": WATCH_READ | WATCH_WRITE}
+ACCESS = ("r", "w", "rw")
 ORIGINS = {"hardware": ("interrupt", "nmi"), "software": ("software",), "exception": ("exception",)}
 MODES = {
     "real": lambda m: not m & MODE_PROTECTED,
@@ -75,6 +66,10 @@ class Event:
         self._rip = found.address if kind is None and found.reason == "break" else None
 
     @property
+    def cpu_index(self) -> int:
+        return self._session.cpu_index
+
+    @property
     def rip(self) -> int:
         """The linear address of the next instruction."""
         if self._rip is None:
@@ -96,7 +91,8 @@ class Event:
 
     @property
     def facts(self) -> dict[str, int]:
-        """What conditions may ask about: the trap's; port, width, value, msr, cr of the next instruction; size of a watched access."""
+        """What conditions may ask about: the trap's; port, width, value, msr, cr, exit_reason of the next
+        instruction; size of a watched access."""
         if self._facts is None:
             self._facts = self._find_facts()
         return self._facts
@@ -110,8 +106,19 @@ class Event:
         if self.kind != "break" or not self._session.armed.wants.forms:
             return {}
         i = self.instruction
-        facts_of = None if i is None else access_kind(number_of(i.form))
-        return {} if facts_of is None else facts_of(i, self.cpu) or {}
+        if i is None:
+            return {}
+        facts_of = access_kind(number_of(i.form))
+        facts = {} if facts_of is None else facts_of(i, self.cpu) or {}
+        return facts if i.row.exit is None else {**facts, "exit_reason": i.row.exit.number}
+
+    def read(self, linear: int, size: int) -> bytes | None:
+        """Guest memory; None where any of it is not mapped."""
+        return self._session.read(linear, size)
+
+    def operand(self) -> int | None:
+        """The linear address of the next instruction's operand in memory, if it has one."""
+        return memory_operand(self._session)
 
 
 class Trigger(Protocol):
@@ -150,6 +157,26 @@ class Address:
 
     def place(self) -> str:
         return f"{self.address:#x} {self.name}".rstrip()
+
+
+@dataclass(frozen=True)
+class Places:
+    """Before the instruction at any of some linear addresses: those of one line of source."""
+
+    addresses: tuple[int, ...]
+    name: str
+
+    def want(self, wants: Wants) -> None:
+        wants.addresses.update(self.addresses)
+
+    def match(self, event: Event) -> bool:
+        return event.kind == "break" and event.rip in self.addresses
+
+    def words(self, event: Event) -> str:
+        return f"at {event.rip:#x} {self.name}"
+
+    def place(self) -> str:
+        return f"{self.addresses[0]:#x} {self.name} ({len(self.addresses)} places)"
 
 
 @dataclass(frozen=True)
@@ -247,41 +274,6 @@ class Mode:
 
     def place(self) -> str:
         return f"mode {self.mode}{'' if self.on else ' off'}"
-
-
-# ---- memory
-
-
-@dataclass(frozen=True)
-class Memory:
-    """After an access to bytes first .. last; `access` is a key of ACCESS."""
-
-    first: int
-    last: int
-    access: str
-    physical: bool = False
-
-    def want(self, wants: Wants) -> None:
-        wants.watches.append((self.first, self.last, ACCESS[self.access] | (WATCH_PHYSICAL if self.physical else 0)))
-
-    def match(self, event: Event) -> bool:
-        if event.kind != "watch":
-            return False
-        a = event.found.access
-        at = a.physical if self.physical else a.linear
-        return at is not None and ("w" if a.write else "r") in self.access and at <= self.last and at + a.size > self.first
-
-    def words(self, event: Event) -> str:
-        a = event.found.access
-        at = a.physical if self.physical else a.linear
-        size = f"{a.size} byte{'' if a.size == 1 else 's'}"
-        by = "by a page walk or a device" if a.rip is None else f"by the instruction at {a.rip:#x}"
-        return f"{'write' if a.write else 'read'} of {size} at {'physical ' if self.physical else ''}{at:#x} {by}"
-
-    def place(self) -> str:
-        kind = {"r": "read", "w": "write", "rw": "access"}[self.access]
-        where = f"{self.first:#x}" if self.first == self.last else f"{self.first:#x}-{self.last:#x}"
-        return f"{kind} of {'physical ' if self.physical else ''}{where}"
 
 
 # ---- instructions

@@ -28,6 +28,7 @@ from vmdbg.ui.protocol import Answered, Going, Refused, Taken
 from vmdbg.ui.registers import Registers
 from vmdbg.ui.rings import Rings
 from vmdbg.ui.session_thread import SessionThread
+from vmdbg.ui.source import Source
 from vmdbg.ui.stack import Stack
 from vmdbg.ui.status import Status
 from vmdbg.ui.themes import OURS
@@ -37,11 +38,22 @@ from vmdbg.ui.views import VIEWS
 
 PANES = ("registers", "stack", "console", "output", "interrupts", "paging")  # that tabs choose from in a narrow terminal
 AT_ONCE = re.compile(r"prompt|type$")  # actions that decide where the next key goes
-MAIN = re.compile(r"prompt|type$|toggle_breakpoint|console|next_pane")  # actions on what only the main screen has
+MAIN = re.compile(r"prompt|type$|toggle_breakpoint|console|next_pane|source")  # actions on what only the main screen has
 MOUSE = ("focus", "maximize", "minimize")  # what may be done with the mouse while keys are the guest's
 RUNNING = "The machine is running: space pauses it"
 BELOW = ("console", "output")  # that share the lowest place where there is no room for both
-FOLLOWING: tuple = (Status, Rings, Disassembly, Registers, Stack, Console, Interrupts, PageWalk, Timeline)  # that follow the snapshots
+FOLLOWING: tuple = (
+    Status,
+    Rings,
+    Disassembly,
+    Source,
+    Registers,
+    Stack,
+    Console,
+    Interrupts,
+    PageWalk,
+    Timeline,
+)  # the snapshots
 
 
 def bindings(keys: tuple[Key, ...]) -> list[BindingType]:
@@ -76,7 +88,7 @@ class Debugger(App):
             self.register_theme(theme)
         self.theme = settings.theme
         self.guest = guest
-        self.session_thread = SessionThread(opening, self.post_message)
+        self.session_thread = SessionThread(opening, self.post_message, settings.keymap)
         self.snapshot: Snapshot | None = None
         self.refusal: Refused | None = None
         self.autopsy: Autopsy | None = None  # the last that was shown
@@ -87,6 +99,7 @@ class Debugger(App):
         with Container(id="panes"):
             yield Rings()
             yield Disassembly()
+            yield Source()
             yield Tabs(*(Tab(name, id=f"tab-{name}") for name in PANES), id="tabs")
             yield Registers()
             yield Stack()
@@ -172,6 +185,9 @@ class Debugger(App):
     def on_disassembly_toggled(self) -> None:
         self.action_toggle_breakpoint()
 
+    def on_source_toggled(self) -> None:
+        self.action_toggle_breakpoint()
+
     def on_tabs_tab_activated(self, message: Tabs.TabActivated) -> None:
         if message.tab.id is not None:
             self._choose(message.tab.id.removeprefix("tab-"))
@@ -200,9 +216,25 @@ class Debugger(App):
         self.query_one(Timeline).action_end(by)
 
     def action_toggle_breakpoint(self) -> None:
-        address = self.query_one(Disassembly).address
+        address = self.listing.address
         if address is not None:
             self.action_command(f"toggle {address:#x}")
+        elif isinstance(self.listing, Source):
+            self.notify("There is no code at this line", severity="warning")
+
+    @property
+    def listing(self) -> Disassembly | Source:
+        """The one of the two that is shown."""
+        return self.query_one(Source) if self.query_one("#panes").has_class("-source") else self.query_one(Disassembly)
+
+    def action_source(self) -> None:
+        """Lines of source instead of the disassembly, or the other way round."""
+        before = self.listing
+        wanted = isinstance(before, Disassembly)
+        self.query_one("#panes").set_class(wanted, "-source")
+        self.session_thread.look_at_source(wanted)
+        if before.has_focus or self.focused is None:
+            self.listing.focus()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys are the guest's in its console; letters are letters in the command line; other screens have keys of their own."""

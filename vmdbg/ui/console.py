@@ -138,7 +138,7 @@ class Console(Pane):
         self._follow()
 
     def action_leave(self) -> None:
-        self.screen.set_focus(self.screen.query_one("#disassembly"))
+        self.screen.set_focus(self.app.listing)  # type: ignore[attr-defined]
 
     async def _on_key(self, event: events.Key) -> None:
         event.stop()

@@ -60,7 +60,7 @@ class Prompt(Input):
 
     def action_leave(self) -> None:
         self.value = ""
-        self.screen.set_focus(self.screen.query_one("#disassembly"))
+        self.screen.set_focus(self.app.listing)  # type: ignore[attr-defined]
 
     def action_past(self, by: int) -> None:
         self._at = max(0, min(len(self.history), self._at + by))

@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 
+from vmdbg.debugger.commands.dialects import DIALECTS
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.console_input import ConsoleInput
@@ -25,13 +26,14 @@ TYPED, LOOK, GO = object(), object(), object()  # among the lines: something was
 class SessionThread(threading.Thread):
     """`post(message)` is called from this thread; `submit` and `pause` from any."""
 
-    def __init__(self, opening: Callable[[], Session], post: Callable):
+    def __init__(self, opening: Callable[[], Session], post: Callable, keymap: str = ""):
         super().__init__(name="session", daemon=True)
         self.opening, self.post = opening, post
+        self.dialect = DIALECTS.get(keymap, {})
         self.interpreter: Interpreter | None = None
         self.console: ConsoleInput | None = None
         self.clock: WallClock | None = None
-        self.wants_devices = False
+        self.wants_devices = self.wants_source = False
         self.columns = 0  # of the timeline that is shown
         self.wanted: tuple[str, str] | None = None
         self.busy = False  # a command is running
@@ -80,6 +82,12 @@ class SessionThread(threading.Thread):
     def look_at_devices(self, wanted: bool) -> None:
         """Whether snapshots carry the devices from now on."""
         self.wants_devices = wanted
+        if wanted and not self.busy:
+            self._lines.put(LOOK)
+
+    def look_at_source(self, wanted: bool) -> None:
+        """Whether snapshots carry the source from now on."""
+        self.wants_source = wanted
         if wanted and not self.busy:
             self._lines.put(LOOK)
 
@@ -136,7 +144,7 @@ class SessionThread(threading.Thread):
             session.idle = self.clock.pass_until
             session.progress = self._progress
             session.machine.exits = Counter()
-            self.interpreter = Interpreter(session)
+            self.interpreter = Interpreter(session, self.dialect)
             self._show(self._take(taker))
             while (item := self._lines.get()) is not None:
                 if item is LOOK:
@@ -175,7 +183,7 @@ class SessionThread(threading.Thread):
 
     def _take(self, taker: Taker, running: bool = False) -> Snapshot:
         taker.wants_devices, taker.columns = self.wants_devices, self.columns
-        taker.wanted = self.wanted
+        taker.wanted, taker.wants_source = self.wanted, self.wants_source
         return taker.take(running)
 
     def _answer(self, line: str) -> Answered:

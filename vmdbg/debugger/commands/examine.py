@@ -5,6 +5,7 @@ import re
 from vmdbg.debugger import views
 from vmdbg.debugger.commands.registry import CommandError, Lines, command, count_of
 from vmdbg.debugger.commands.stops import expression, symbols
+from vmdbg.debugger.commands.tables import SUBJECTS
 from vmdbg.debugger.expressions import ExpressionError
 from vmdbg.debugger.registers import REGISTERS
 
@@ -143,17 +144,17 @@ def goto(interpreter, text):
 
 
 def subjects(interpreter, text):
-    return [s for s in views.SUBJECTS if s.startswith(text)]
+    return [s for s in SUBJECTS if s.startswith(text)]
 
 
-@command("info,i", "info registers|break|idt|gdt|page ADDRESS|symbols|traps", "tables of the machine", complete=subjects)
+@command("info,i", "info " + "|".join(f"{s} ADDRESS" if s == "page" else s for s in SUBJECTS), "tables of the machine", complete=subjects)
 def info(interpreter, text):
     subject, _, rest = text.strip().partition(" ")
-    found = [s for s in views.SUBJECTS if s.startswith(subject)] if subject else []
-    if subject not in views.SUBJECTS and len(found) != 1:
-        raise CommandError(f"expected one of {', '.join(views.SUBJECTS)}, not '{subject}'")
+    found = [s for s in SUBJECTS if s.startswith(subject)] if subject else []
+    if subject not in SUBJECTS and len(found) != 1:
+        raise CommandError(f"expected one of {', '.join(SUBJECTS)}, not '{subject}'")
     try:
-        return views.SUBJECTS[subject if subject in views.SUBJECTS else found[0]](interpreter, rest.strip())
+        return SUBJECTS[subject if subject in SUBJECTS else found[0]](interpreter, rest.strip())
     except ExpressionError as e:
         raise CommandError(str(e)) from None
 

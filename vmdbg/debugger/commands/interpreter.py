@@ -1,14 +1,17 @@
 """Lines of commands over one session."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from vmdbg.debugger.causes import triple_fault
-from vmdbg.debugger.commands import cause, examine, motion, past, questions, stops
+from vmdbg.debugger.commands import bochs, cause, examine, motion, past, questions, source, stops, writing
+from vmdbg.debugger.commands.places import places
 from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, Lines, command
+from vmdbg.debugger.dwarf import Place
 from vmdbg.debugger.expressions import Expression, ExpressionError
 from vmdbg.debugger.stop import Stop
 
-MODULES = (motion, past, questions, cause, stops, examine)  # importing them fills the registry
+MODULES = (motion, past, questions, cause, stops, source, examine, writing, bochs)  # importing them fills the registry
 
 
 def in_order() -> list[Command]:
@@ -20,11 +23,13 @@ def in_order() -> list[Command]:
 class Interpreter:
     """`execute(line)` gives its answer; CommandError says what was expected, and then nothing has changed."""
 
-    def __init__(self, session):
+    def __init__(self, session, words: Mapping[str, str] = MappingProxyType({})):
         self.session = session
+        self.words = words  # that mean another line here (dialects.py)
         self.displays: dict[int, Expression] = {}
         self.last_display = 0
         self.next_address: int | None = None  # where `x` without an address goes on
+        self.listed: tuple[int, Place] | None = None  # position, and the line of source at which `list` goes on
         self._again: Callable[[], Lines] | None = None
 
     def execute(self, line: str) -> Lines:
@@ -47,6 +52,8 @@ class Interpreter:
     def find(self, line: str) -> tuple[Command, str]:
         """The command of a line and the rest of it; 'x/8i rip' splits before the slash."""
         word, _, rest = line.partition(" ")
+        if word in self.words:
+            word, _, rest = f"{self.words[word]} {rest}".strip().partition(" ")
         if "/" in word:
             word, _, modifier = word.partition("/")
             rest = f"/{modifier} {rest}".rstrip()
@@ -87,10 +94,8 @@ class Interpreter:
             raise CommandError(str(e)) from None
 
     def address(self, text: str) -> int:
-        try:
-            return stops.expression(text).address(self.session.context())
-        except ExpressionError as e:
-            raise CommandError(str(e)) from None
+        """The linear address that an expression, a segment:offset or a file:line means."""
+        return places(self, text)[0]
 
     def moved(self, stop: Stop) -> Lines:
         """What is said after the machine ran; the stop."""

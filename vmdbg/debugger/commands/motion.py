@@ -1,9 +1,11 @@
 """Commands that run the machine."""
 
+from vmdbg.debugger.commands.places import places
 from vmdbg.debugger.commands.registry import CommandError, command, count_of
+from vmdbg.debugger.vm_exits import Exits
 
 
-def _may_run(session) -> None:
+def may_run(session) -> None:
     if session.stop.ended:
         raise CommandError(f"nothing can run any more: {session.stop.text}")
 
@@ -11,14 +13,14 @@ def _may_run(session) -> None:
 @command("stepi,si,s,step", "si [COUNT]", "one step: an instruction, or the delivery of a trap", repeats=True)
 def stepi(interpreter, text):
     count = count_of(text, "a count of steps")
-    _may_run(interpreter.session)
+    may_run(interpreter.session)
     return interpreter.moved(interpreter.session.step(count))
 
 
 @command("nexti,ni,n,next", "ni", "one step, but calls, int and repeated string instructions as a whole", repeats=True)
 def nexti(interpreter, text):
     count = count_of(text, "a count")
-    _may_run(interpreter.session)
+    may_run(interpreter.session)
     for _ in range(count):
         stop = interpreter.session.step_over()
         if not stop.has("step"):
@@ -29,7 +31,7 @@ def nexti(interpreter, text):
 @command("continue,c,run", "c [LIMIT]", "run until something stops it, or LIMIT instructions", repeats=True)
 def continue_(interpreter, text):
     limit = count_of(text, "a limit of instructions") if text.strip() else None
-    _may_run(interpreter.session)
+    may_run(interpreter.session)
     return interpreter.moved(interpreter.session.run(limit))
 
 
@@ -37,17 +39,28 @@ def continue_(interpreter, text):
 def trap(interpreter, text):
     if text.strip():
         raise CommandError(f"'trap' takes nothing, not '{text.strip()}'; to stop at some traps only: bp trap VECTOR")
-    _may_run(interpreter.session)
+    may_run(interpreter.session)
     return interpreter.moved(interpreter.session.next_trap())
 
 
-@command("until,u", "until ADDRESS", "run until an address, or whatever stops it before", repeats=False)
+@command(
+    "exit,ne", "exit", "run to the next VM exit: before an instruction that would leave to a monitor (bp exit says which)", repeats=True
+)
+def exit_(interpreter, text):
+    if text.strip():
+        raise CommandError(f"'exit' takes nothing, not '{text.strip()}'; to stop at some VM exits only: bp exit REASON; to leave: q")
+    may_run(interpreter.session)
+    with interpreter.session.stopping_at(Exits()):
+        return interpreter.moved(interpreter.session.run())
+
+
+@command("until,u,advance", "until ADDRESS", "run until an address or a line (main.c:42), or whatever stops it before", repeats=False)
 def until(interpreter, text):
     if not text.strip():
         raise CommandError("expected an address: until ADDRESS")
-    address = interpreter.address(text)
-    _may_run(interpreter.session)
-    return interpreter.moved(interpreter.session.run(until={address}))
+    addresses = places(interpreter, text)
+    may_run(interpreter.session)
+    return interpreter.moved(interpreter.session.run(until=addresses))
 
 
 @command(

@@ -3,6 +3,7 @@
 from vmdbg.debugger.commands.registry import CommandError, Lines, command, count_of
 from vmdbg.debugger.history import HistoryError
 from vmdbg.debugger.reverse_finish import reverse_finish
+from vmdbg.debugger.vm_exits import Exits
 
 
 def journey(interpreter, go, *arguments):
@@ -18,7 +19,7 @@ def alone(text: str, name: str) -> None:
         raise CommandError(f"'{name}' takes nothing, not '{text.strip()}'")
 
 
-@command("reverse-stepi,rsi,rs,t-,vb", "rsi [COUNT]", "one step back", repeats=True)
+@command("reverse-stepi,rsi,rs,t-", "rsi [COUNT]", "one step back", repeats=True)
 def reverse_stepi(interpreter, text):
     return journey(interpreter, interpreter.session.reverse_step, count_of(text, "a count of steps"))
 
@@ -39,6 +40,13 @@ def reverse_continue(interpreter, text):
 def reverse_trap(interpreter, text):
     alone(text, "rt")
     return journey(interpreter, interpreter.session.previous_trap)
+
+
+@command("reverse-exit,re", "re", "back to the last VM exit: before the instruction", repeats=True)
+def reverse_exit(interpreter, text):
+    alone(text, "re")
+    with interpreter.session.stopping_at(Exits()):
+        return journey(interpreter, interpreter.session.reverse_run)
 
 
 @command("reverse-finish,rf", "rf", "back to the call, the interrupt or the trap that entered this function", repeats=True)

@@ -2,8 +2,9 @@
 
 from vmdbg.debugger import questions, register_questions
 from vmdbg.debugger.backwards import Cancelled
-from vmdbg.debugger.commands.examine import goto
 from vmdbg.debugger.commands.registry import CommandError, Lines, command
+from vmdbg.debugger.commands.source import list_source
+from vmdbg.debugger.commands.stop_kinds import length_at_end
 from vmdbg.debugger.commands.stops import expression
 from vmdbg.debugger.expressions import ExpressionError
 from vmdbg.debugger.history import HistoryError
@@ -50,7 +51,8 @@ def pieces_of(interpreter, words: list[str]) -> list[tuple[int, int]]:
     """Physical (first, last) of 'ADDRESS [LENGTH] [physical]'."""
     physical = words[-1] == "physical"
     words = words[:-1] if physical else words
-    length = int(words.pop(), 0) if len(words) > 1 and words[-1].isdigit() else 8
+    given = length_at_end(words)
+    length = 8 if given is None else given
     if not 1 <= length <= LONGEST:
         raise CommandError(f"expected a length from 1 to {LONGEST:,} bytes, not {length:,}")
     if physical:
@@ -125,15 +127,15 @@ def list_words(interpreter, text: str) -> list[str]:
 
 
 @command(
-    "list",
-    "list traps|io|modes [FROM TO]",
-    "all of them with their positions; FROM and TO: else from the beginning to here",
+    "list,l",
+    "list [PLACE] | list traps|io|modes [FROM TO]",
+    "lines of source; or all traps, port accesses, changes of mode with their positions, from the beginning to here or FROM TO",
     complete=list_words,
 )
 def list_(interpreter, text):
     session, words = interpreter.session, text.split()
     if not words or words[0] not in LISTS and len(words) == 1:
-        return goto(interpreter, text)  # gdb's word for another place in the listing
+        return list_source(interpreter, text)
     if words[0] not in LISTS or len(words) not in (1, 3):
         raise CommandError(f"expected one of {', '.join(LISTS)}, perhaps two positions: list traps, list io 1000 2000")
     if session.history is None:

@@ -1,14 +1,20 @@
 """What can stand after `bp`: each kind of trigger, and how it is written."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Never
 
 from vmdbg.debugger import triggers
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.expressions import ExpressionError, parse
+from vmdbg.debugger.memory_triggers import Execute, Memory
 from vmdbg.debugger.traps import BY_NAME
+from vmdbg.debugger.vm_exits import Exits, names, reason_named
 from vmdbg.machine.machine import PAGE
 
+LENGTH = re.compile(r"\d+|0[xX][0-9a-fA-F]+")
+OPERATORS = "+-*/%&|^<>=(!~:"
 MOST = 16 * PAGE  # bytes that one watch may cover
 
 
@@ -113,15 +119,48 @@ def physical(interpreter, text: str) -> triggers.PhysicalAddress:
         raise CommandError(str(e)) from None
 
 
-def memory(interpreter, text: str, access: str) -> triggers.Memory:
-    """'ADDRESS [LENGTH] [physical]'."""
+def memory(interpreter, text: str, access: str) -> Memory:
+    first, last, physical = area(interpreter, text, 1, int(interpreter.session.cpu.bits) // 8)
+    return Memory(first, last, access, physical)
+
+
+def execute(interpreter, text: str) -> Execute:
+    return Execute(*area(interpreter, text, 1, 1))
+
+
+def leaving(interpreter, text: str) -> Exits:
+    if not text.strip():
+        return Exits()
+    reason = reason_named(text)
+    if reason is None:
+        raise CommandError(
+            f"expected the number or the name of a VM exit that instructions cause ({', '.join(names())}), not '{text.strip()}'"
+        )
+    return Exits(reason)
+
+
+def triple(interpreter, text: str) -> Never:
+    raise CommandError("a triple fault stops always, before the reset: there is nothing to set")
+
+
+def length_at_end(words: list[str]) -> int | None:
+    """A number of bytes that stands last, after a whole expression; it is taken away."""
+    if len(words) < 2 or not LENGTH.fullmatch(words[-1]) or words[-2][-1] in OPERATORS:
+        return None
+    word = words.pop()
+    return int(word, 16 if word[:2].lower() == "0x" else 10)
+
+
+def area(interpreter, text: str, by_physical_length: int, by_linear_length: int) -> tuple[int, int, bool]:
+    """(first, last, whether physical) of 'ADDRESS [LENGTH] [physical]'."""
     words = text.split()
     if not words:
         raise CommandError("expected an address, perhaps a length in bytes, perhaps 'physical'")
     by_physical = words[-1] == "physical"
     if by_physical:
         words.pop()
-    length = int(words.pop(), 0) if len(words) > 1 and words[-1].isdigit() else 1 if by_physical else int(interpreter.session.cpu.bits) // 8
+    given = length_at_end(words)
+    length = (by_physical_length if by_physical else by_linear_length) if given is None else given
     place = " ".join(words)
     try:
         first = number(interpreter, place) if by_physical else interpreter.address(place)
@@ -131,7 +170,7 @@ def memory(interpreter, text: str, access: str) -> triggers.Memory:
         raise CommandError(f"expected a length from 1 to {MOST} bytes, not {length}")
     if by_physical and interpreter.session.machine.read_physical(first, length) is None:
         raise CommandError(f"there is neither RAM nor ROM at physical {first:#x}")
-    return triggers.Memory(first, first + length - 1, access, by_physical)
+    return first, first + length - 1, by_physical
 
 
 @dataclass(frozen=True)
@@ -154,6 +193,9 @@ KINDS = {
     "read": Kind("ADDRESS [LENGTH] [physical]", lambda i, text: memory(i, text, "r")),
     "write": Kind("ADDRESS [LENGTH] [physical]", lambda i, text: memory(i, text, "w")),
     "access": Kind("ADDRESS [LENGTH] [physical]", lambda i, text: memory(i, text, "rw")),
+    "execute": Kind("ADDRESS [LENGTH] [physical]", execute),
+    "exit": Kind("[REASON]", leaving, tuple(names())),
+    "triple": Kind("(always on)", triple),
 }
 SUMMARY = "; ".join(f"{name} {kind.usage}".strip() for name, kind in KINDS.items())
 

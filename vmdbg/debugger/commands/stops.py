@@ -3,41 +3,61 @@
 import re
 
 from vmdbg.debugger.breakpoints import Breakpoint
+from vmdbg.debugger.commands.places import places
 from vmdbg.debugger.commands.registry import CommandError, Lines, command
 from vmdbg.debugger.commands.stop_kinds import KINDS, SUMMARY, kind_words, memory
 from vmdbg.debugger.expressions import ExpressionError, parse
-from vmdbg.debugger.triggers import Address, Trigger
+from vmdbg.debugger.scope import Scope
+from vmdbg.debugger.source import place_of
+from vmdbg.debugger.triggers import Address, Places, Trigger
 
-TAIL = re.compile(
-    r"^(?P<place>.*?)(?P<options>(?:\s+(?:once|trace|count\s+\S+))*)(?:\s+if\s+(?P<condition>.+?))?(?P<late>(?:\s+(?:once|trace|count\s+\S+))*)$"
-)
+END = r"(?!(?:once|trace|count|in|on|if)\b)"  # no word that goes on with something else
+OPTION = rf"once|trace|count\s+\S+|in\s+ring\s+\S+|in\s+cr3(?:\s+{END}\S+)+|on\s+cpu\s+\S+"
+TAIL = re.compile(rf"^(?P<place>.*?)(?P<options>(?:\s+(?:{OPTION}))*)(?:\s+if\s+(?P<condition>.+?))?(?P<late>(?:\s+(?:{OPTION}))*)$")
+WHERE = "[in ring N] [in cr3 EXPRESSION] [on cpu N]"
+HOW = f"{WHERE} [once] [trace] [count N] [if EXPRESSION]"
 
 
 def symbols(interpreter, text):
     return interpreter.session.symbols.starting(text)
 
 
-def split(text: str) -> tuple[str, dict]:
-    """'PLACE [once] [trace] [count N] [if EXPRESSION]' as the place and the breakpoint's facts."""
+def split(interpreter, text: str) -> tuple[str, dict]:
+    """A place, and what can follow it (HOW), as the place and the breakpoint's facts."""
     found = TAIL.match(" " + text.strip())
     assert found is not None  # it matches anything
-    options = (found["options"] + " " + found["late"]).split()
     facts: dict = {}
-    while options:
-        word = options.pop(0)
+    where: dict = {}
+    for option in re.findall(OPTION, found["options"] + " " + found["late"]):
+        word, *rest = option.split()
         if word in ("once", "trace"):
             facts[word] = True
+        elif word == "count":
+            if not rest[0].isdigit() or int(rest[0]) < 1:
+                raise CommandError(f"expected a number from 1 up after 'count', not '{rest[0]}'")
+            facts["count"] = int(rest[0])
         else:
-            number = options.pop(0)
-            if not number.isdigit() or int(number) < 1:
-                raise CommandError(f"expected a number from 1 up after 'count', not '{number}'")
-            facts["count"] = int(number)
+            where[rest[0]] = limit(interpreter, rest[0], " ".join(rest[1:]))
     place = found["place"].strip()
+    if wrong := re.search(r"(?:^|\s)((?:in|on)\s+\S.*)", place):
+        raise CommandError(f"expected 'in ring N', 'in cr3 EXPRESSION' or 'on cpu N', not '{wrong[1]}'")
+    if where:
+        facts["scope"] = Scope(**where)
     if found["condition"] is not None:
         facts["condition"] = expression(found["condition"])
     elif re.search(r"(^|\s)if$", place):
         raise CommandError("expected an expression after 'if': registers, symbols, [memory], vector, error_code, address")
     return place, facts
+
+
+def limit(interpreter, what: str, text: str) -> int:
+    """The ring, the CR3 or the vCPU that a breakpoint is limited to."""
+    if what == "cr3":
+        return interpreter.value(text)
+    most = 3 if what == "ring" else len(interpreter.session.machine.cpus) - 1
+    if not text.isdigit() or int(text) > most:
+        raise CommandError(f"expected a {what} from 0 to {most}, not '{text}'")
+    return int(text)
 
 
 def expression(text: str):
@@ -54,29 +74,31 @@ def told(*breakpoints: Breakpoint) -> Lines:
 
 def parsed(interpreter, text: str) -> tuple[Trigger, dict]:
     """What stands after `b` or `bp` as a trigger and the breakpoint's facts: a first word that is one of KINDS makes it the latter."""
-    place, facts = split(text)
+    place, facts = split(interpreter, text)
     kind, _, rest = place.partition(" ")
     return KINDS[kind].parse(interpreter, rest.strip()) if kind in KINDS else at(interpreter, place), facts
 
 
-def at(interpreter, place: str) -> Address:
-    """An address as a trigger; here, if there is none."""
-    address = interpreter.address(place) if place else interpreter.session.rip
-    if not 0 <= address < 1 << 64:
-        raise CommandError(f"{address:#x} is no address")
-    name = place if place in interpreter.session.symbols.table else interpreter.session.symbols.near(address) or ""
-    return Address(address, name)
+def at(interpreter, place: str) -> Address | Places:
+    """A place in code as a trigger; here, if there is none."""
+    session = interpreter.session
+    addresses = places(interpreter, place) if place else (session.rip,)
+    if any(not 0 <= address < 1 << 64 for address in addresses):
+        raise CommandError(f"{addresses[0]:#x} is no address")
+    literal = place in session.symbols.table or place.rpartition(":")[2].isdigit() and place_of(session, addresses[0]) is not None
+    name = place if literal else session.symbols.near(addresses[0]) or ""
+    return Address(addresses[0], name) if len(addresses) == 1 else Places(addresses, name)
 
 
 def _address(interpreter, text: str, **more) -> Lines:
-    place, facts = split(text)
+    place, facts = split(interpreter, text)
     return told(interpreter.session.break_on(at(interpreter, place), **facts, **more))
 
 
 @command(
     "break,b",
-    "b [ADDRESS] [once] [count N] [if EXPRESSION]",
-    "stop before the instruction at an address (here, if none is given)",
+    f"b [ADDRESS|FILE:LINE|SEGMENT:OFFSET] {HOW}",
+    "stop before the instruction at an address (here, if none is given), perhaps only in one ring, address space or vCPU",
     complete=symbols,
 )
 def break_(interpreter, text):
@@ -95,17 +117,17 @@ def toggle(interpreter, text):
     return told(new) if new else [f"no breakpoint at {address:#x} any more"]
 
 
-@command("bp", "bp KIND ... [once] [trace] [count N] [if EXPRESSION]", "stop at what is no address: " + SUMMARY, complete=kind_words)
+@command("bp", f"bp KIND ... {HOW}", "stop at what is no address: " + SUMMARY, complete=kind_words)
 def bp(interpreter, text):
     kind, _, rest = text.strip().partition(" ")
     if kind not in KINDS:
         raise CommandError(f"expected 'bp {' | '.join(KINDS)}', not 'bp {text.strip()}'".rstrip("' ") + "'; for an address: b ADDRESS")
-    place, facts = split(rest)
+    place, facts = split(interpreter, rest)
     return told(interpreter.session.break_on(KINDS[kind].parse(interpreter, place), **facts))
 
 
 def _watch(interpreter, text: str, access: str) -> Lines:
-    place, facts = split(text)
+    place, facts = split(interpreter, text)
     return told(interpreter.session.break_on(memory(interpreter, place, access), **facts))
 
 

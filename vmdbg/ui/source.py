@@ -1,0 +1,113 @@
+"""Lines of source in the disassembly's place: the line that is next, breakpoints, a cursor for new ones."""
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.binding import Binding
+from textual.geometry import Size
+from textual.message import Message
+
+from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.source import SourceView
+from vmdbg.ui.pane import Pane, Row
+
+
+class Lines(Sequence):
+    """The rows of a file, each made when it is drawn."""
+
+    def __init__(self, view: SourceView):
+        self.view = view
+        self.digits = len(str(len(view.text.lines)))
+
+    def __len__(self) -> int:
+        return len(self.view.text.lines)
+
+    def __getitem__(self, n):
+        v, number = self.view, n + 1
+        current = number == v.line
+        return (
+            ("●" if number in v.breakpoints else " ", "warning"),
+            ("▶" if current and v.here else "▷" if current else " ", "changed"),
+            (f"{number:>{self.digits}} ", "strong" if number in v.code else "quiet"),
+            (v.text.lines[n], "strong" if current else ""),
+        )
+
+
+class Source(Pane):
+    class Toggled(Message):
+        """The user clicked beside the line at the cursor: a breakpoint there, or none."""
+
+    BINDINGS = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+    ]
+
+    def __init__(self):
+        super().__init__(
+            "Source",
+            "source",
+            "Lines of source; ▶ is next, ● a breakpoint (click or b), a bright number has code; the key again: disassembly",
+        )
+        self.cursor = 0  # a row
+        self.view: SourceView | None = None
+        self._shown: tuple = ()  # file, line and position that were brought into view
+
+    @property
+    def address(self) -> int | None:
+        """The linear address of the first code of the line at the cursor; None if it has none."""
+        return None if self.view is None else self.view.code.get(self.cursor + 1)
+
+    def update_from(self, s: Snapshot) -> None:
+        if s.running:
+            self.entitle("Source", "running")
+            return
+        if s.source is None:
+            return
+        self.view = view = s.source
+        name = view.text.path.rpartition("/")[2]
+        self.entitle(f"Source: {name}" if name else "Source")
+        if view.text.problem:
+            rows: list[Row] = [((f"  {view.text.problem}", "warning"),)]
+            if view.line:
+                rows.append(((f"  execution stands at line {view.line}", "quiet"),))
+            self.show(rows)
+            self.cursor = 0
+            return
+        self.rows = Lines(view)
+        self.virtual_size = Size(max((len(line) for line in view.text.lines), default=0) + 8, len(self.rows))
+        shown = (view.text.path, view.line, s.rip, s.focus)
+        if shown != self._shown:
+            self._shown = shown
+            self._move_to(view.line - 1)
+        self.refresh()
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.bring(self.cursor)
+
+    def ground(self, y: int) -> str:
+        current = self.view is not None and not self.view.text.problem and y == self.view.line - 1
+        return "current" if current else "cursor" if y == self.cursor and self.has_focus else ""
+
+    def _move_to(self, y: int) -> None:
+        self.cursor = max(0, min(len(self.rows) - 1, y))
+        self.bring(self.cursor)
+        self.refresh()
+
+    def action_move(self, by: int) -> None:
+        self._move_to(self.cursor + by)
+
+    def action_page(self, by: int) -> None:
+        self._move_to(self.cursor + by * max(1, self.scrollable_content_region.height - 1))
+
+    def on_click(self, event: events.Click) -> None:
+        at = event.get_content_offset(self)
+        if at is None:
+            return
+        y = at.y + int(self.scroll_offset.y)
+        if 0 <= y < len(self.rows):
+            self.cursor = y
+            self.refresh()
+            if at.x < 2:
+                self.post_message(self.Toggled())
