@@ -10,6 +10,7 @@ from vmdbg.cli.boot import Boot, names_guest, sources, symbols
 from vmdbg.cli.boot import choose as choose_guest
 from vmdbg.cli.config import settings
 from vmdbg.cli.core import ensure_core
+from vmdbg.cli.script import Script, lines
 from vmdbg.cli.values import USAGE_ERROR, Size, UsageError
 from vmdbg.cli.web import check_web, serve
 from vmdbg.ui.web import served
@@ -19,11 +20,14 @@ def debug(
     guest: str | None = None,
     *,
     boot: Boot = Boot(),
+    script: Script = Script(),
     history: Size = 512 << 20,
     web: Annotated[bool, Parameter(negative="")] = False,
     port: int | None = None,
 ) -> int:
     """Open a guest in the debugger; without one, choose among the guests that ship.
+
+    What --command, --script and --python say is done first.
 
     Parameters
     ----------
@@ -45,7 +49,7 @@ def debug(
         guest = choose_shipped()
         if guest is None:
             return 0
-    chosen = settings()
+    chosen, first = settings(), lines(script)
     found, names, folders = choose_guest(guest, boot), symbols(boot), sources(boot)
     if web and not served():
         ensure_core()
@@ -56,7 +60,8 @@ def debug(
     from vmdbg.debugger.opening import open_bare
     from vmdbg.ui.app import run as run_app
 
-    status, text = run_app(found.path.name, lambda: open_bare(found, symbols=names, history=history, sources=folders), chosen)
+    opening = lambda: open_bare(found, symbols=names, history=history, sources=folders)
+    status, text = run_app(found.path.name, opening, chosen, first)
     if text:
         print(f"vmdbg: {text}" if status == USAGE_ERROR else text, file=sys.stderr)
     return status

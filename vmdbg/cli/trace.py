@@ -7,8 +7,9 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from vmdbg.cli.boot import Boot, choose, symbols
-from vmdbg.cli.config import settings
+from vmdbg.cli.config import Settings, settings
 from vmdbg.cli.core import ensure_core
+from vmdbg.cli.script import Batch, lines, run_lines
 from vmdbg.cli.values import USAGE_ERROR, Number, UsageError
 
 DIFFERS = 1  # exit status of replay --verify
@@ -55,8 +56,10 @@ def record(
         raise UsageError(str(e)) from None
 
 
-def replay(file: str, *, verify: bool = False) -> int:
+def replay(file: str, *, verify: bool = False, batch: Batch = Batch()) -> int:
     """Open a recorded run in the debugger, at its beginning; or see whether it still runs as it ran.
+
+    With --command, --script or --python, what they say is done over it without a terminal, as `vmdbg run` does it.
 
     Parameters
     ----------
@@ -67,9 +70,14 @@ def replay(file: str, *, verify: bool = False) -> int:
     """
     from vmdbg.debugger.trace import TraceError
 
-    if not verify and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("the debugger needs a terminal; without one: vmdbg replay FILE --verify")
-    chosen = settings()
+    script = lines(batch)
+    if verify and script:
+        raise UsageError("--verify runs all of it: expected no --command, --script or --python")
+    if batch.json and not script:
+        raise UsageError("--json is how commands answer: expected --command, --script or --python as well")
+    if not verify and not script and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the debugger needs a terminal; without one: vmdbg replay FILE --verify, or --command")
+    chosen = Settings() if script else settings()
     ensure_core()
     from vmdbg.debugger import trace_reader
 
@@ -79,6 +87,8 @@ def replay(file: str, *, verify: bool = False) -> int:
             print(f"vmdbg: {damage_of(found)}", file=sys.stderr)
         if verify:
             return compare(found)
+        if script:
+            return run_lines(trace_reader.open_trace(found), script, batch)
         from vmdbg.ui.app import run as run_app
 
         status, text = run_app(found.head["guest"]["path"], lambda: trace_reader.open_trace(found), chosen)

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
@@ -50,15 +50,10 @@ def run_headless(
         out.flush()
         source.pump()
 
-    session.between = between
+    session.between, session.more = between, source.wait
     try:
-        with breaks(session), source, counting:
+        with breaks(session.interrupt), source, counting:
             stop = session.run(limit)
-            while stop.has("idle") and source.wait():
-                left = None if limit is None else limit - session.instructions
-                if left == 0:
-                    break
-                stop = session.run(left)
     finally:
         out.flush()
         if writer is not None:
@@ -76,9 +71,9 @@ def complain(sentence: str) -> None:
 
 
 @contextmanager
-def breaks(session: Session) -> Iterator[None]:
-    """Signals that mean "enough" stop the session instead of ending the program in the middle."""
-    before = {number: signal.signal(number, lambda *_: session.interrupt()) for number in BREAKS}
+def breaks(enough: Callable[[], object]) -> Iterator[None]:
+    """Signals that mean "enough" call this (Session.interrupt) instead of ending the program in the middle."""
+    before = {number: signal.signal(number, lambda *_: enough()) for number in BREAKS}
     try:
         yield
     finally:

@@ -14,20 +14,26 @@ from vmdbg.debugger.session import Session
 
 LEAVE = 0x1D  # control-]
 CHUNK = 4096
+PACE, NEVER = 100_000, 1 << 62  # steps
 LONGEST_WAIT = 0.25  # seconds that a pause takes at most before the session looks up
 
 
 class SerialInput:
-    """A source of bytes for COM1 of `session`'s monitor; a context manager, because a terminal must be left as it was."""
+    """A source of bytes for COM1 of `session`'s monitor; a context manager, because a terminal must be left as it was.
 
-    def __init__(self, session: Session, file: Path | None = None):
+    They come from a file, or from standard input if `typed`.
+    """
+
+    def __init__(self, session: Session, file: Path | None = None, typed: bool = True):
         self.session, self.uart = session, session.monitor.board.console
         self.waiting = bytearray()
         self.descriptor: int | None = None
+        self._next = 0  # the position at which it feeds again
         self.slept = 0.0  # seconds that went by for what the guest skipped
         self._terminal: list | None = None
         if file is not None:
             self.waiting += file.read_bytes()
+        if file is not None or not typed:
             return
         try:
             self.descriptor = sys.stdin.fileno()
@@ -57,6 +63,16 @@ class SerialInput:
         self._feed()
         if not self.waiting and self.uart.wants() and self.descriptor is not None:
             self._keep_pace()
+
+    def feed(self) -> int:
+        """Session.feed: what waits comes at positions that do not depend on how fast the machine runs."""
+        history, now = self.session.history, self.session.position
+        if not self.waiting or history is not None and not history.live:  # what was read in the past comes again by itself
+            return NEVER
+        if now >= self._next:
+            self._feed()
+            self._next = now + PACE
+        return self._next - now
 
     def wait(self) -> bool:
         """The guest is idle: wait until there is something for it; False if there never will be."""

@@ -81,6 +81,9 @@ class Session:
         self.between: Callable[[], None] | None = None  # called between slices while the machine runs
         self.idle: Callable[[int], None] | None = None  # lets time pass, at most to this clock, while all vCPUs wait; None: it is skipped
         self.warp = False  # it is skipped all the same
+        self.feed: Callable[[], int] | None = None  # gives the guest what waits for it; asked again after at most so many steps
+        self.more: Callable[[], bool] | None = None  # gives an idle guest something to do; False: there is nothing
+        self.ends_after: int | None = None  # no run goes on after so many instructions since the start
         self.history: History | None = None
         self.autopsy: Autopsy | None = None  # of the last triple fault
         self.marks: dict[str, Mark] = {}  # by name
@@ -258,8 +261,9 @@ class Session:
 
     def run(self, limit: int | None = None, until: Iterable[int] = (), traps: Iterable[int] = ()) -> Stop:
         """Run until a breakpoint, a trap of `traps`, an address of `until`, `limit` further instructions, or the machine's end."""
-        last = 0 if limit is None else self.instructions + limit
-        left = None if limit is None else lambda: last - self.instructions
+        lasts = [self.ends_after] if self.ends_after is not None else []
+        last = min([*lasts, self.instructions + limit] if limit is not None else lasts, default=None)
+        left = None if last is None else lambda: last - self.instructions
         return self._go(left, Reason("limit", "instruction limit reached"), frozenset(until), frozenset(traps))
 
     def step(self, count: int = 1) -> Stop:
@@ -282,6 +286,8 @@ class Session:
             budget = self._slice if remaining is None else min(self._slice, remaining)
             if budget <= 0:
                 return self._stopped(Stop(self.position, (done,)))
+            if self.feed is not None:
+                budget = min(budget, self.feed())
             if history is not None:
                 budget = history.stretch(budget)
             began, position = time.perf_counter(), self.position
@@ -293,6 +299,9 @@ class Session:
                 spent = now
             stop = self.classify(found, until, traps)
             if stop is not None:
+                if stop.has("idle") and not interrupted.is_set() and self.more is not None and self.more():
+                    resume, remaining = False, None if left is None else left()
+                    continue
                 return self._stopped(stop)
             if found.reason == "wait":
                 resume = resume and self.position == position

@@ -1,7 +1,7 @@
 """The app: panes over snapshots, keys that become lines of commands."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingsMap, BindingType
@@ -11,6 +11,7 @@ from textual.widgets import Footer, Tab, Tabs
 
 from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.commands.registry import COMMANDS
+from vmdbg.debugger.script import ScriptLine
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.config import Settings
@@ -80,7 +81,7 @@ class Debugger(App):
     TITLE = "vmdbg"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide"), (160, "-roomy")]
 
-    def __init__(self, guest: str, opening: Callable[[], Session], settings: Settings = Settings()):
+    def __init__(self, guest: str, opening: Callable[[], Session], settings: Settings = Settings(), script: Sequence[ScriptLine] = ()):
         super().__init__()
         self.key_map = settings.bindings()
         self._bindings = BindingsMap.merge([self._bindings, BindingsMap(bindings(self.key_map))])
@@ -88,7 +89,7 @@ class Debugger(App):
             self.register_theme(theme)
         self.theme = settings.theme
         self.guest = guest
-        self.session_thread = SessionThread(opening, self.post_message, settings.keymap)
+        self.session_thread = SessionThread(opening, self.post_message, settings.keymap, script)
         self.snapshot: Snapshot | None = None
         self.refusal: Refused | None = None
         self.autopsy: Autopsy | None = None  # the last that was shown
@@ -147,7 +148,7 @@ class Debugger(App):
         if self.snapshot is not None and self.snapshot.stop.has("shutdown") and self.snapshot.autopsy is not self.autopsy:
             self.autopsy = self.snapshot.autopsy
             self.action_view("autopsy")
-        elif message.answer and message.line == self.typed:
+        elif message.answer and (message.scripted or message.line == self.typed):
             self._front("output")
         elif self.query_one(Console).news():
             self._front("console")
@@ -320,8 +321,8 @@ class Debugger(App):
             yield SystemCommand(c.usage, c.help, lambda c=c: self.action_prompt(f"{c.name} "))
 
 
-def run(guest: str, opening: Callable[[], Session], settings: Settings = Settings()) -> tuple[int, str]:
-    """Run the app until the user leaves; exit status, and a sentence if there was no session."""
-    app = Debugger(guest, opening, settings)
+def run(guest: str, opening: Callable[[], Session], settings: Settings = Settings(), script: Sequence[ScriptLine] = ()) -> tuple[int, str]:
+    """Run the app until the user leaves, and `script` first; exit status, and a sentence if there was no session."""
+    app = Debugger(guest, opening, settings, script)
     app.run()
     return app.return_code or 0, app.refusal.text if app.refusal else ""

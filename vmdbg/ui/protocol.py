@@ -16,11 +16,12 @@ class Taken(Message):
 
 @dataclass
 class Answered(Message):
-    """A command's answer; `failed`: it was malformed, and nothing changed."""
+    """A command's answer; `failed`: it was malformed, and nothing changed; `scripted`: nobody typed it."""
 
     line: str
     answer: list[str]
     failed: bool = False
+    scripted: bool = False
 
 
 @dataclass

@@ -5,13 +5,14 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from vmdbg.debugger.commands.dialects import DIALECTS
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.console_input import ConsoleInput
 from vmdbg.debugger.idling import WallClock
+from vmdbg.debugger.script import ScriptError, ScriptLine, perform
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.snapshot import Snapshot, Taker
 from vmdbg.monitor.guest import GuestError
@@ -26,9 +27,9 @@ TYPED, LOOK, GO = object(), object(), object()  # among the lines: something was
 class SessionThread(threading.Thread):
     """`post(message)` is called from this thread; `submit` and `pause` from any."""
 
-    def __init__(self, opening: Callable[[], Session], post: Callable, keymap: str = ""):
+    def __init__(self, opening: Callable[[], Session], post: Callable, keymap: str = "", script: Sequence[ScriptLine] = ()):
         super().__init__(name="session", daemon=True)
-        self.opening, self.post = opening, post
+        self.opening, self.post, self.script = opening, post, script
         self.dialect = DIALECTS.get(keymap, {})
         self.interpreter: Interpreter | None = None
         self.console: ConsoleInput | None = None
@@ -144,8 +145,10 @@ class SessionThread(threading.Thread):
             session.idle = self.clock.pass_until
             session.progress = self._progress
             session.machine.exits = Counter()
-            self.interpreter = Interpreter(session, self.dialect)
+            self.interpreter = session.interpreter
             self._show(self._take(taker))
+            self._perform(session, taker)
+            self.interpreter.words = self.dialect  # of the user, not of scripts
             while (item := self._lines.get()) is not None:
                 if item is LOOK:
                     self._show(self._take(taker))
@@ -168,6 +171,23 @@ class SessionThread(threading.Thread):
             self.post(Refused(str(e), 2))
         except Exception:
             self.post(Refused(traceback.format_exc(), 70))
+
+    def _perform(self, session: Session, taker: Taker) -> None:
+        """What the command line said is to be done first, up to a line that cannot be, or a pause."""
+        for line in self.script:
+            self.busy = True
+            try:
+                answer = Answered(line.name, perform(session, line), scripted=True)
+            except ScriptError as e:
+                answer = Answered(line.name, [str(e)], failed=True, scripted=True)
+            except SystemExit:
+                break
+            finally:
+                self.busy = False
+            self._show(self._take(taker))
+            self.post(answer)
+            if answer.failed or session.stop.has("pause"):
+                break
 
     def _next(self) -> int | None:
         wanted, self._wanted = self._wanted, None
