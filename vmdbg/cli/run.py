@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from vmdbg.cli.boot import Boot, choose, names_guest, symbols
+from vmdbg.cli.boot import Boot, choose, names_guest, sources, symbols
 from vmdbg.cli.core import ensure_core
 from vmdbg.cli.script import Batch, lines, run_lines
 from vmdbg.cli.values import CannotGoOn, Number, Size, UsageError, output_file
@@ -64,7 +64,8 @@ def run(
     if script:
         from vmdbg.debugger.opening import open_bare
 
-        return run_lines(open_bare(found, symbols=names, history=history), script, batch, max_instructions, keys)
+        session = open_bare(found, symbols=names, history=history, sources=sources(boot))
+        return run_lines(session, script, batch, max_instructions, keys)
     try:
         return run_headless(found, max_instructions, keys, stats=figures, symbols=names)
     except OutputError as e:
