@@ -60,7 +60,9 @@ class One:
         self.flags, self.dirty = np.zeros((2, RAM_SIZE // PAGE + 1), np.uint8)
         self.code = np.zeros(RAM_SIZE // PAGE + 1, np.uint64)
         self.cpu.ram, self.cpu.ram_size = self.bytes.ctypes.data, RAM_SIZE
+        self.bytes_of_code = np.zeros(RAM_SIZE // 64 + 64, np.uint64)
         self.cpu.page_flags, self.cpu.page_code = self.flags.ctypes.data, self.code.ctypes.data
+        self.cpu.code_bytes = self.bytes_of_code.ctypes.data
         self.cpu.page_dirty = self.dirty.ctypes.data
         self.cpu.shared, self.cpu.tlb_contexts = self.shared.address, self.tlb.ctypes.data
         self.cpu.a20_mask = U64(~0)

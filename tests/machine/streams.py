@@ -38,7 +38,7 @@ LDT = 0x6000
 ROM = 2 * PAGE
 ROM_BASE = (1 << 32) - ROM
 # What no instruction may change, in the vCPU: the register that is always 0, and what the engine finds its memory by
-FIXED = """tlb_none tlb_contexts page_code page_flags shared ram ram_size rom_base rom_size cache scratch missing stop handlers
+FIXED = """tlb_none tlb_contexts page_code code_bytes page_flags shared ram ram_size rom_base rom_size cache scratch missing stop handlers
 index""".split()
 
 

@@ -77,6 +77,19 @@ def test_a_store_whose_last_bytes_reach_code(start):
     assert (int(cpu_of(run).gpr[EAX]), int(cpu_of(run).gpr[EBX])) == (1, 1)
 
 
+@pytest.mark.parametrize("at, dropped", [(-4, False), (-3, True), (0, True), (4, True), (5, False)])
+def test_data_beside_code_are_no_code(start, at, dropped):
+    """A store drops what was translated from the bytes that it writes: real-mode programs have their variables beside their code."""
+    code = CODE + PAGE + 63  # five bytes on both sides of the end of a 64-byte piece
+    change = store(code + at, 0x43434343)
+    run = start(FLAT, (CODE, jump(CODE, code)), (code, jump(code, CODE + 16)), (CODE + 16, change))
+    run.go(2)
+    before = int(run.machine.shared.invalidations)
+    run.go(1)
+    assert (int(run.machine.shared.invalidations) > before) == dropped
+    assert run.machine.read_physical(code + at, 4) == b"CCCC"
+
+
 def test_the_second_page_of_an_instruction_is_mapped_elsewhere(start):
     """An instruction across two pages is translated from both: B8 is followed by other bytes when the second page is another one."""
     at, second = CODE + PAGE - 1, CODE + PAGE

@@ -71,8 +71,8 @@ MUTATIONS = [
     Mutation(
         "a store is looked up in code by its first granule alone",
         "vmdbg/machine/code_pages.py",
-        "    last = ((pa + count - 1) >> 6) & 63",
-        "    last = (pa >> 6) & 63",
+        "    first, last, low = at >> 6, (at + size - 1) >> 6, at & 63\n    if",
+        "    first, last, low = at >> 6, at >> 6, at & 63\n    if",
         f"{DRIVER}::test_a_store_whose_last_bytes_reach_code[plain]",
     ),
     Mutation(

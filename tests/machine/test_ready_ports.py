@@ -6,7 +6,7 @@ from vmdbg.machine.board.disk_image import DiskImage
 from vmdbg.machine.board.ide_disk import Disk
 from vmdbg.machine.board.pc import Pc
 from vmdbg.machine.machine import Machine
-from vmdbg.machine.state import CS, RCX, RDI, RSI
+from vmdbg.machine.state import CS, RCX, RDI, RDX, RSI
 
 CODE = 0x1000
 PROGRAM = bytes.fromhex(
@@ -102,3 +102,34 @@ def test_polled_ports(engine, tmp_path):
     seen = int(m.cpus[0].gpr[RCX]) - 0x2A
     assert seen > steps / 6 if engine == "plain" else seen > 40_000 and m.cpus[0].gpr[RSI] > 50 and int(m.cpus[0].activity)
     assert len(asked) < 30
+
+
+CLOCK = bytes.fromhex(
+    "31c9 31d2 31f6 30c0 e670 e471 88c3"  # the seconds
+    "41 b00a e670 e471 a880 74f5"  # until UIP is set: inc cx; the index, the data
+    "42 b00a e670 e471 a880 75f5"  # until it is not: inc dx
+    "30c0 e670 e471 88c7"  # the seconds after the update
+    "46 b00e e670 e471 40 e671 e471 3c64 75f0 f4"  # a byte that is written too
+)
+
+
+@pytest.mark.parametrize("engine", ["plain", "threaded"])
+def test_a_register_behind_an_index_is_polled(engine, tmp_path):
+    """The real-time clock's update, waited for as every kernel does: the same whoever answers, and Python is asked seldom."""
+    path = tmp_path / "disk"
+    path.write_bytes(bytes(512))
+    (m, pc), (other, other_pc) = boot(engine, path, True, CLOCK), boot(engine, path, False, CLOCK)
+    other.ports.keeps = lambda port, width: False
+    for machine, board in ((m, pc), (other, other_pc)):
+        board.rtc.state["since"] = -(10**9) + 244_000 + 2_000  # the update begins soon
+    asked = []
+    m.ports.write, write = lambda *a: asked.append(a) or write(*a), m.ports.write
+    steps = 3000 if engine == "plain" else 300_000
+    m.run(steps)
+    for n in (7, 1000, 1, steps - 1008):
+        other.run(n)
+    assert state(m, pc) == state(other, other_pc)
+    assert pc.rtc.state.tobytes() == other_pc.rtc.state.tobytes()
+    cpu = m.cpus[0]
+    assert cpu.gpr[RCX] > 200 and (engine == "plain" or (cpu.gpr[RDX] > 20_000 and cpu.gpr[RSI] == 100 and int(cpu.activity)))
+    assert len(asked) < 250

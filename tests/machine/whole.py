@@ -129,6 +129,8 @@ class Whole:
     def forget(self) -> None:
         """Drop translated code and translations, as Machine.drop_code and tlb.flush do, but quickly."""
         cpu, shared, pages = self.cpu, self.machine.shared, MEMORY // 4096
+        for page in np.flatnonzero(self.machine.page_code.array.view("<u8")[:pages]):
+            ctypes.memset(int(cpu.code_bytes) + int(page) * 512, 0, 512)
         for address, size in ((shared.hash, 4 * blocks.CHAINS), (shared.page_head, 4 * pages), (cpu.page_code, 8 * pages)):
             ctypes.memset(int(address), 0, size)
         ctypes.memset(int(cpu.tlb_contexts), 0xFF, tlb.SIZE)

@@ -2,7 +2,7 @@
 
     jump cache (per vCPU): rip, key -> uop          the key changes with address space, mode and CS base
     hash: physical address, rip, mode -> Block      shared by all vCPUs; limit of CS and second page are compared
-    page_head[page] -> blocks on that page          page_code[page]: bit n = code lies in its n-th 64 bytes (code_pages.py)
+    page_head[page] -> blocks on that page          page_code, code_bytes: which bytes they came from (code_pages.py)
 
 A block ends at a branch, at an instruction that changes what comes next, at the end of a page, after LONGEST
 instructions, or before an instruction that cannot be decoded.  An instruction that crosses into the next page is a
@@ -13,7 +13,7 @@ from isa.decoder import decode_into
 from isa.decoding import TRUNCATED, UNDEFINED, Decoded, DecodeTables
 from isa.lang.struct import words8, words16, words32, words64
 from isa.lang.word import U8, U32, U64, outlined
-from vmdbg.machine.code_pages import CHAINS, HELD, block_at, hash_of
+from vmdbg.machine.code_pages import CHAINS, HELD, block_at, hash_of, mark_bytes, unmark
 from vmdbg.machine.faults import fault
 from vmdbg.machine.kinds import GPR_OFFSET, PLAIN_NUMBER
 from vmdbg.machine.paging import translate
@@ -72,7 +72,7 @@ def drop_all(cpu):
     n = U64(0)
     while n < ((cpu.ram_size + cpu.rom_size) >> 12):
         words32(shared.page_head)[n] = U32(0)
-        words64(cpu.page_code)[n] = U64(0)
+        unmark(cpu, n)
         n = n + 1
     shared.block_count = U64(1)
     shared.uop_count = U64(0)
@@ -83,8 +83,7 @@ def drop_all(cpu):
 
 def mark_code(cpu, pa, length):
     """Note that `length` bytes at pa, within one page, are now translated."""
-    granules = words64(cpu.page_code)
-    granules[pa >> 12] = granules[pa >> 12] | (U64(1) << ((pa >> 6) & 63)) | (U64(1) << (((pa + length - 1) >> 6) & 63))
+    mark_bytes(cpu, pa, length)
     phys_mark(cpu, pa, U8(PAGE_CODE))
 
 

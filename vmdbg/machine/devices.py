@@ -14,6 +14,8 @@ class Device(Protocol):
 
     # Perhaps: steady(offset, width) -> clock before which another read gives the same and changes nothing, if nobody else
     # reaches the device and nothing arrives from outside; 0: it does not know.  For registers that guests poll.
+    # Perhaps: keeps(offset, width) -> whether writing what was written last once more changes nothing, if nobody else writes to
+    # the device.  For the index that guests write before they poll.
 
 
 class Timer(Protocol):
@@ -89,6 +91,12 @@ class Map:
         found = self.find(address)
         ask = None if found is None else getattr(found[0], "steady", None)
         return 0 if ask is None else ask(found[1], width)
+
+    def keeps(self, address: int, width: int) -> bool:
+        """Whether writing the same to `address` again changes nothing (Device)."""
+        found = self.find(address)
+        ask = None if found is None else getattr(found[0], "keeps", None)
+        return ask is not None and ask(found[1], width)
 
     def read(self, address: int, width: int) -> int:
         """All ones where nothing answers, as an open bus."""

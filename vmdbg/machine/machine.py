@@ -1,6 +1,6 @@
 """The machine: RAM, vCPUs, ports, and one engine that runs them.
 
-    RAM, ROM | page_flags | page_code | page_head | TLBs | jump caches | blocks | uops        (derived: everything behind RAM)
+    RAM, ROM | page_flags | page_code | code_bytes | page_head | TLBs | jump caches | blocks | uops        (derived: everything behind RAM)
 
 `run(budget)` runs vCPUs round-robin in quanta of a fixed number of steps and returns a Stop.  What compiled code leaves
 to Python (ports, devices in memory) is done here, between two entries of the core.
@@ -124,7 +124,9 @@ class Machine(Stopping, GuestMemory):
         self.stop_nowhere()
         self._settled = False  # the last answer changed no deadline and woke nobody: the vCPU may go on
         self._quiet = 0  # no device wants anything before this clock; 0: not known
-        self._steady = ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields["steady_until"][0])
+        self._steady, self._same = (
+            ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields[name][0]) for name in ("steady_until", "same_port")
+        )
         self._clock = self.cells[0].clock
         self._counted = [cell for c in self.cells for cell in (c.instructions, c.events)]
 
@@ -141,7 +143,7 @@ class Machine(Stopping, GuestMemory):
         pages, identity = (memory + ROM_ROOM) // PAGE, cpuid.rows(cpus)
         self.shared = shared = Shared(self._allocate(Shared.size))
         self.page_flags, self.page_dirty = Memory(pages), Memory(pages)
-        self.page_code, self._page_head = Memory(8 * pages), self._allocate(4 * pages)
+        self.page_code, self._page_head, self._code_bytes = Memory(8 * pages), self._allocate(4 * pages), self._allocate(PAGE // 8 * pages)
         shared.page_head, shared.hash = self._page_head, self._allocate(4 * code_pages.CHAINS)
         shared.blocks, shared.block_count, shared.block_limit = self._allocate(BLOCKS * Block.size), 1, BLOCKS
         shared.uops, shared.uop_count, shared.uop_limit = self._allocate(UOPS * Uop.size), 0, UOPS
@@ -157,7 +159,7 @@ class Machine(Stopping, GuestMemory):
         cpu = Cpu(self._state.address + n * Cpu.size)
         cpu.index, cpu.ram, cpu.ram_size, cpu.a20_mask = n, self._ram.address, self.memory_size, ~U64(0)
         cpu.page_flags, cpu.page_dirty = self.page_flags.address, self.page_dirty.address
-        cpu.page_code, cpu.shared = self.page_code.address, self.shared.address
+        cpu.page_code, cpu.code_bytes, cpu.shared = self.page_code.address, self._code_bytes, self.shared.address
         translations = Memory(tlb.SIZE)
         translations.array[:] = 0xFF  # no entry holds anything
         self.write_rights.append(translations.array.view("<u8").reshape(-1, TlbEntry.size // 8)[:, 1])
@@ -199,7 +201,7 @@ class Machine(Stopping, GuestMemory):
     def run(self, budget: int, resume: bool = True) -> Stop:
         """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
         left, skips, entered, quiet = budget, 0, None, 0
-        self._steady.value = 0
+        self._steady.value = self._same.value = 0
         room = self._quiet - self._clock.value
         if room > 0 and self._lone is not None and budget > 0:  # single steps; a condition that did not hold
             quiet = budget if budget <= room and budget <= SLICE else min(room, SLICE)
@@ -370,6 +372,7 @@ class Machine(Stopping, GuestMemory):
         """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""
         self._quiet = self._steady.value = 0
         self._settled = False
+        same, self._same.value = self._same.value, 0
         c = self.cells[n]
         reason, port, width = c.reason.value, c.port.value, c.width.value
         if self.exits is not None:
@@ -380,9 +383,12 @@ class Machine(Stopping, GuestMemory):
             if until := self.ports.steady(port, width):
                 shared = self.shared
                 shared.steady_port, shared.steady_value, shared.steady_until = port | width << 16, c.latch.value, until
+                self._same.value = same
         elif reason == X_OUT:
             c.latched.value = 1
             self.ports.write(port, width, c.value.value & ALL_ONES[width])
+            if self.ports.keeps(port, width):
+                self.shared.same_port, self.shared.same_value = port | width << 16, c.value.value
         elif reason == X_MMIO_READ:
             count = c.mmio_count.value
             self.cpus[n].mmio[count] = self.device_memory.read(port, width)

@@ -7,8 +7,9 @@ watched page, nor the first write to a page whose D bit is clear: those go throu
 the instruction is run again for that.
 """
 
-from isa.lang.struct import words8, words64
+from isa.lang.struct import words8
 from isa.lang.word import U8, U64, outlined
+from vmdbg.machine.code_pages import touches_code
 from vmdbg.machine.debug import data_breakpoint
 from vmdbg.machine.paging import CLEAN, translate
 from vmdbg.machine.physical import ABSENT, PAGE_CODE, PAGE_DEVICE, PAGE_WATCHED, backing, mark_dirty, phys_mark
@@ -156,14 +157,6 @@ def locate_slow(cpu, linear, size, write, read, implicit):
     if write:
         entry.write = page
     return cpu.ram + at
-
-
-def touches_code(cpu, at, size):
-    """Whether code was translated from any 64-byte granule of these bytes (a backing offset), which lie in one page."""
-    granules = words64(cpu.page_code)[at >> 12]
-    first = (at >> 6) & 63
-    last = ((at + size - 1) >> 6) & 63
-    return (((granules >> first) | (granules >> last)) & 1) != 0
 
 
 def stack_offset(cpu, rsp):

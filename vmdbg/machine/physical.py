@@ -10,7 +10,7 @@ clears those takes the right to write from all TLBs too (ram_pages.py).
 
 from isa.lang.struct import words8, words32, words64
 from isa.lang.word import U8, U32, U64
-from vmdbg.machine.code_pages import drop_page
+from vmdbg.machine.code_pages import drop_page, touches_code
 from vmdbg.machine.state import Shared
 from vmdbg.machine.watch import note_walk
 
@@ -45,9 +45,9 @@ def phys_mark(cpu, at, flag):
         shared.write_epoch = shared.write_epoch + 1
 
 
-def written(cpu, at):
-    """An entry at `at` got an A or D bit: if it is part of translated code, that is dropped, and the instruction begins anew."""
-    if (words8(cpu.page_flags)[at >> 12] & PAGE_CODE) != 0 and ((words64(cpu.page_code)[at >> 12] >> ((at >> 6) & 63)) & 1) != 0:
+def written(cpu, at, size):
+    """`size` bytes at `at` got an A or D bit: if code was translated from them it is dropped, and the instruction begins anew."""
+    if (words8(cpu.page_flags)[at >> 12] & PAGE_CODE) != 0 and touches_code(cpu, at, size):
         drop_page(cpu, at >> 12)
         shared = Shared(cpu.shared)
         shared.write_epoch = shared.write_epoch + 1
@@ -77,7 +77,7 @@ def phys_write32(cpu, pa, value):
     if at < cpu.ram_size and (words8(cpu.page_flags)[at >> 12] & PAGE_ROM) == 0:
         words32(cpu.ram + at)[0] = value
         mark_dirty(cpu, at)
-        written(cpu, at)
+        written(cpu, at, U64(4))
         note_walk(cpu, at, U64(4))
 
 
@@ -87,5 +87,5 @@ def phys_write64(cpu, pa, value):
     if at < cpu.ram_size and (words8(cpu.page_flags)[at >> 12] & PAGE_ROM) == 0:
         words64(cpu.ram + at)[0] = value
         mark_dirty(cpu, at)
-        written(cpu, at)
+        written(cpu, at, U64(8))
         note_walk(cpu, at, U64(8))

@@ -7,8 +7,8 @@ A data port whose device has its bytes ready: the core moves them, all but the l
 The records are the device's own state (board/ide.py), where it finds what the core did; only their addresses, in
 Shared.port_buffers, are derived.  An access that would reach `end` goes to the device, which then does what comes next.
 
-A port that is polled: the device said until when it would give the same value again (Shared.steady_until, a clock); what may
-change that makes the machine forget it.
+A port that is polled: the device said until when it would give the same value again (Shared.steady_until, a clock), and that writing
+the same value again, the index of a register, changes nothing (Shared.same_port); what may change that makes the machine forget it.
 """
 
 from isa.lang.struct import Struct
@@ -39,6 +39,12 @@ class PortBuffers(Struct):
 HEADER = PortBuffers.size
 BYTES = PortBuffer.size
 STEADY_VALUE = Shared.fields["steady_value"][0]
+
+
+def same_again(cpu, port, size, value):
+    """Whether an output would write what the last one wrote to a port where that changes nothing."""
+    shared = Shared(cpu.shared)
+    return shared.same_port == (port | (size << 16)) and shared.same_value == value
 
 
 @outlined

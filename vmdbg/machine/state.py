@@ -209,6 +209,7 @@ class Cpu(Struct):
     write_epoch: U64  # the Shared.write_epoch this vCPU's TLB has seen
     flush_epoch: U64  # the Shared.flush_epoch this vCPU's TLB has seen
     page_code: U64  # address of a word for each page of RAM and ROM: bit n = code has been translated from its n-th 64 bytes
+    code_bytes: U64  # address of a bit for each byte of RAM and ROM: 1 = code has been translated from it
     shared: U64  # address of the Shared
     ram: U64  # host address of guest-physical 0
     ram_size: U64
@@ -350,6 +351,8 @@ class Shared(Struct):
     steady_port: U64  # a port, and 65536 times a width in bytes: reading it gives steady_value as long as the clock is below ...
     steady_value: U64
     steady_until: U64  # ... this; 0: no port
+    same_port: U64  # as steady_port: writing same_value there again changes nothing; 0: no port
+    same_value: U64
     port_buffers: (U64, PORT_BUFFERS)  # addresses of records of data ports (ready_ports.py), or 0
     identity: U64  # address of what CPUID answers: rows
     identity_count: U64

@@ -167,3 +167,24 @@ def test_random_scripts(seed):
         r.write(offset, width, r_.getrandbits(8 * width))
         assert 0 <= r.read(offset, width) < 1 << 8 * width
         until(r, time, time.now + r_.choice((0, 1, 10**5, 10**8, 10**15 if r.deadline() is None else 1)))
+
+
+def test_steady_registers():
+    """What it says is steady is read the same until then, whatever the time, the mode and the register; C never is."""
+    rng = random.Random(4)
+    for _ in range(300):
+        r, time, _ = rtc()
+        time.now = rng.randrange(5 * NS)
+        put(r, 0x0B, rng.choice([0x02, 0x06, 0x82]))
+        time.now += rng.choice([rng.randrange(3 * NS), 0])
+        n = rng.choice([0, 2, 4, 6, 7, 8, 9, 0x32, 0x0A, 0x0B, 0x0C, 0x0D, 0x0E, 0x40])
+        before, until = get(r, n), r.steady(1, 1)
+        assert (until == 0) == (n == 0x0C)
+        if n == 0x0A and not r.state["ram"][0x0B] & 0x80:
+            assert until - time.now <= NS
+        for now in (time.now, rng.randrange(time.now, max(until, time.now + 1)), until - 1):
+            if until and now < 10 * NS:
+                time.now = now
+                r.advance(now)
+                assert r.read(1, 1) == before
+    assert r.keeps(0, 1) and not r.keeps(1, 1) and r.steady(0, 1) == 0

@@ -80,6 +80,21 @@ class Rtc:
         for i in range(width):
             self._write(offset + i & 1, value >> 8 * i & 0xFF)
 
+    def steady(self, offset: int, width: int) -> int:
+        """The data port: until UIP or the time changes; a register that only the guest writes, for ever.  Reading C is an event."""
+        n = int(self.state["index"]) & 0x7F
+        if offset & 1 == 0 or width != 1 or n == C:
+            return 0
+        if n not in TIME + (A,) or not self._counts():
+            return NEVER
+        now = self.clock()
+        change = self._next_second(now)
+        return change - UPDATE if n == A and change - now > UPDATE else change
+
+    def keeps(self, offset: int, width: int) -> bool:
+        """The index."""
+        return offset & 1 == 0 and width == 1
+
     def _read(self, port: int) -> int:
         if port == 0:
             return 0xFF  # the index cannot be read

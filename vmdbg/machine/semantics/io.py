@@ -10,7 +10,7 @@ from vmdbg.machine.debug import io_breakpoint
 from vmdbg.machine.descriptor import system_read64
 from vmdbg.machine.faults import fault_gp0
 from vmdbg.machine.memory import READ, WRITE, access
-from vmdbg.machine.ready_ports import READING, WRITING, next_bytes
+from vmdbg.machine.ready_ports import READING, WRITING, next_bytes, same_again
 from vmdbg.machine.semantics.strings import advance, count_down, nothing_to_do, step_of
 from vmdbg.machine.state import CR0_PE, END, ES, EXIT, F_IOPL, F_VM, FAULT, NEXT, RDI, RDX, REPEAT, RSI, TR, X_IN, X_OUT
 from vmdbg.machine.widths import read_memory, truncate, write_memory
@@ -60,8 +60,8 @@ def port_value(cpu, port, size):
 
 
 def port_taken(cpu, port, size, value):
-    """Whether an output has been performed: by Python, or into a data port's buffer."""
-    if cpu.latched != 0:
+    """Whether an output has been performed: by Python, into a data port's buffer, or before."""
+    if cpu.latched != 0 or same_again(cpu, port, size, value):
         return True
     at = next_bytes(cpu, port, size, U64(WRITING))
     if at == 0:

@@ -76,9 +76,12 @@ def room(cpu, host, shift):
 
 
 def room_to_write(cpu, host, shift):
-    """As room; in a page with tracking (the first element was allowed) only to the end of what was looked at."""
-    if words8(cpu.page_flags)[(host - cpu.ram) >> 12] == 0:
+    """As room; in a page with tracking to the end of its granule, and only the first element, which was allowed, beside code."""
+    at = host - cpu.ram
+    if words8(cpu.page_flags)[at >> 12] == 0:
         return room(cpu, host, shift)
+    if ((words64(cpu.page_code)[at >> 12] >> ((at >> 6) & 63)) & 1) != 0:
+        return U64(1)
     return (U64(GRANULE) - ((host - cpu.ram) & (GRANULE - 1))) >> shift
 
 
