@@ -83,7 +83,7 @@ class StubMachine:
     def step(self):
         return self._one() or Stop("budget")
 
-    def run(self, budget, resume=True):
+    def run(self, budget, resume=True, turns=None):
         if self.power_on:  # what a BIOS does first is not played
             self.power_on = False
             return Stop("break")

@@ -73,6 +73,12 @@ def test_served_by_the_core_or_by_the_device(engine, tmp_path):
     whole, whole_pc = boot(engine, path, True)
     whole.run(100_000)
     assert state(whole, whole_pc) == state(m, pc)
+    short, short_pc = boot(engine, path, False)
+    slices = 1
+    while short.run(100_000, turns=1).reason == "budget":
+        slices += 1
+    assert slices > 1000  # words of the first two sectors
+    assert state(short, short_pc) == state(m, pc)
 
 
 def test_python_is_asked_once_a_sector(tmp_path, monkeypatch):

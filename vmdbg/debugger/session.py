@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from vmdbg.debugger.commands.registry import Lines
 
 SLICE_SECONDS = 0.015  # how long the machine runs before the session looks up
-FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 28  # instructions
+FIRST_SLICE, LARGEST_SLICE = 10_000, 1 << 23  # instructions; after REP, which is a hundred times as fast, others are not to take a second
+TURNS = 1_500  # of devices in a slice: a hundredth of a second
 ALL_VECTORS = range(256)
 NOTED = {"break", "trap", "watch", "mode", "halt", "shutdown", "exit", "error"}  # kinds of stops that the timeline shows
 STOPS = 10_000  # of them, at most
@@ -292,7 +293,7 @@ class Session:
                 budget = history.stretch(budget)
             began, position = time.perf_counter(), self.position
             self.machine.waits = left is None and self.idle is not None and not self.warp and (history is None or history.live)
-            found = self.machine.run(budget, resume=resume)
+            found = self.machine.run(budget, resume=resume, turns=TURNS)
             if history is not None:
                 now = time.thread_time()
                 history.ran(now - spent)

@@ -21,8 +21,7 @@ from vmdbg.debugger.walk import Walk, walk
 from vmdbg.machine.flags import get_rflags
 
 STACK_WORDS = 16
-TIMELINE_PERIOD = 1 / 4  # seconds between looks at the timeline while the machine runs
-COUNT_EVERY = 5_000_000  # steps between looks at the interrupt vector while the machine runs
+SELDOM = 1 / 4  # seconds between looks at the timeline, and at the interrupt vector, while the machine runs
 
 # The registers of a pane, by the bits of the code
 SHOWN = {
@@ -103,7 +102,7 @@ class Taker:
         self.wanted: tuple[str, str] | None = None  # a name in looks.MAKERS, and an argument
         self._views, self._interrupt_view = InterruptViews(session), InterruptView()
         self._counts = self._counts_then = self._counts_before = counts(session.machine)
-        self._counted = 0
+        self._counted = 0.0  # when
         self._stack_values: dict[int, int] = {}
         self._stack_before: dict[int, int] = {}
         self._before: dict[str, int] = {}
@@ -176,15 +175,15 @@ class Taker:
     def _interrupts(self, running: bool) -> InterruptView:
         session, stop = self.session, self.session.stop
         pending = stop.vector if stop.has("trap") and stop.position == session.position and not running else None
-        if running and session.position - self._counted < COUNT_EVERY:
+        if running and perf_counter() - self._counted < SELDOM:
             return self._interrupt_view
-        self._counted = session.position
+        self._counted = perf_counter()
         self._counts = counts(session.machine)
         self._interrupt_view = self._views.take(self._counts, self._counts_before, pending)
         return self._interrupt_view
 
     def _timeline_now(self, running: bool) -> TimelineView | None:
-        if not running or perf_counter() - self._timeline_taken > TIMELINE_PERIOD:
+        if not running or perf_counter() - self._timeline_taken > SELDOM:
             self._timeline = self.session.timeline(self.columns) if self.columns else None
             self._timeline_taken = perf_counter()
         return self._timeline

@@ -198,8 +198,11 @@ class Machine(Stopping, GuestMemory):
                 c.clock.value = clock
         return entered
 
-    def run(self, budget: int, resume: bool = True) -> Stop:
-        """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it."""
+    def run(self, budget: int, resume: bool = True, turns: int = FOREVER) -> Stop:
+        """Run at most `budget` steps over all vCPUs.  resume: a breakpoint at the first instruction does not stop it.
+
+        turns: fewer steps, if so many accesses to devices come first; where each takes long, a budget of steps is no bound on time.
+        """
         left, skips, entered, quiet = budget, 0, None, 0
         self._steady.value = self._same.value = 0
         room = self._quiet - self._clock.value
@@ -210,7 +213,8 @@ class Machine(Stopping, GuestMemory):
                 return SPENT
             if entered == threaded.BUDGET:  # it waits
                 entered = None
-        while left > 0:
+        while left > 0 and turns > 0:
+            turns -= 1
             if entered is None:
                 starting = any([c.startup.value for c in self.cells])
                 if starting and deliver_startup(self):

@@ -1,6 +1,7 @@
 """The app: panes over snapshots, keys that become lines of commands."""
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from textual.app import App, ComposeResult, SystemCommand
@@ -42,6 +43,7 @@ AT_ONCE = re.compile(r"prompt|type$")  # actions that decide where the next key 
 MAIN = re.compile(r"prompt|type$|toggle_breakpoint|console|next_pane|source")  # actions on what only the main screen has
 MOUSE = ("focus", "maximize", "minimize")  # what may be done with the mouse while keys are the guest's
 RUNNING = "The machine is running: space pauses it"
+HANDING_OVER = 0.0005  # seconds that the machine, back from compiled code, waits for the app's thread at most, and the other way round
 BELOW = ("console", "output")  # that share the lowest place where there is no room for both
 FOLLOWING: tuple = (
     Status,
@@ -324,5 +326,6 @@ class Debugger(App):
 def run(guest: str, opening: Callable[[], Session], settings: Settings = Settings(), script: Sequence[ScriptLine] = ()) -> tuple[int, str]:
     """Run the app until the user leaves, and `script` first; exit status, and a sentence if there was no session."""
     app = Debugger(guest, opening, settings, script)
+    sys.setswitchinterval(HANDING_OVER)
     app.run()
     return app.return_code or 0, app.refusal.text if app.refusal else ""

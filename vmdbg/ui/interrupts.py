@@ -1,6 +1,6 @@
 """The interrupt vector: which gate every trap goes through, how often it did, the one that waits; what is pending where."""
 
-from vmdbg.debugger.interrupt_view import Vector
+from vmdbg.debugger.interrupt_view import InterruptView, Vector
 from vmdbg.debugger.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
@@ -13,10 +13,14 @@ class Interrupts(Pane):
             "The interrupt vector (SDM vol. 3, 6.10): vector, gate, handler; xN entered N times, * since the last stop; "
             "◀ is the trap that waits to be delivered; below, what the controllers have: irr requested, isr in service, imr masked",
         )
+        self._shown: InterruptView | None = None
 
     def update_from(self, s: Snapshot) -> None:
         view = s.vector_table
         self.entitle("Interrupts: IVT" if s.mode == "real" else "Interrupts: IDT")
+        if view is self._shown and s.running:
+            return
+        self._shown = view
         busy = [v for v in view.vectors if v.count or v.waiting]
         others = [v for v in view.vectors if not v.count and not v.waiting]
         width = max((len(v.span) for v in view.vectors), default=0)

@@ -45,14 +45,16 @@ class Pane(ScrollView, can_focus=True):
         longest = max((sum(len(text) for text, _ in row) for row in rows), default=0) if width is None else width
         size = Size(longest, len(rows))
         if self.virtual_size != size:
-            scrolls = self.show_vertical_scrollbar and size.height > self.scrollable_content_region.height
-            if size.width != self.virtual_size.width or not scrolls:
+            scrolls = size.height > self.scrollable_content_region.height
+            if scrolls != self.show_vertical_scrollbar:
                 self.virtual_size = size
                 self.refresh()
                 return
-            self.set_reactive(Pane.virtual_size, size)  # more or fewer rows: the screen's layout stays what it is
+            self.set_reactive(Pane.virtual_size, size)  # no scrollbar comes or goes: the screen's layout stays what it is
             self._scroll_update(size)
-        for y, (old, new) in enumerate(zip_longest(before, rows)):  # only what is new: a frame is to be cheap
+        top = int(self.scroll_offset.y)
+        bottom = top + self.size.height
+        for y, (old, new) in enumerate(zip_longest(before[top:bottom], rows[top:bottom]), top):  # only what is new: a frame is to be cheap
             if old is not new and old != new:
                 self.refresh_line(y)
 

@@ -18,7 +18,7 @@ from vmdbg.debugger.snapshot import Snapshot, Taker
 from vmdbg.monitor.guest import GuestError
 from vmdbg.ui.protocol import Answered, Going, Refused, Taken
 
-PERIOD = 1 / 25  # seconds between snapshots while the machine runs
+PERIOD = 1 / 30  # seconds between snapshots while the machine runs
 IDLE_PERIOD = 1 / 4  # the same while it mostly waits and the guest shows nothing new
 IDLE = 1_000_000  # steps in a PERIOD of a machine that mostly waits
 TYPED, LOOK, GO = object(), object(), object()  # among the lines: something was typed; a snapshot is wanted; a position is
@@ -45,7 +45,7 @@ class SessionThread(threading.Thread):
         self._between: queue.SimpleQueue[str] = queue.SimpleQueue()  # for between two slices
         self._unseen = threading.Event()  # a snapshot was posted that the app has not taken
         self._latest: Snapshot | None = None
-        self._taken = 0.0
+        self._taken = self._due = 0.0  # when the last snapshot was taken, and when the next one is due
 
     # ---- From the app's thread --------------------------------------------------------------------------------------
 
@@ -220,9 +220,8 @@ class SessionThread(threading.Thread):
         while not self._between.empty():
             self.post(self._answer(self._between.get()))
         now = time.perf_counter()
-        passed = now - self._taken
-        if passed >= PERIOD and not self._unseen.is_set() and (passed >= IDLE_PERIOD or taker.news(IDLE)):
-            self._taken = now
+        if now >= self._due and not self._unseen.is_set() and (now - self._taken >= IDLE_PERIOD or taker.news(IDLE)):
+            self._taken, self._due = now, max(self._due + PERIOD, now + PERIOD / 2)  # slices are long: one that was late is made up for
             self._show(self._take(taker, running=True))
 
     def _show(self, snapshot: Snapshot) -> None:
