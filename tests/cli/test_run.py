@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.monitor.images import multiboot
 from vmdbg.cli import main
 from vmdbg.debugger import headless
 from vmdbg.debugger.opening import open_bare
@@ -46,6 +47,15 @@ def test_status(tmp_path, capfd, engine, code, options, status):
 def test_serial_is_standard_output(capfd, engine):
     assert main(["run", "hello16"]) == 0
     assert capfd.readouterr() == ("Hello from real mode: 16 bits, one ring, no walls.\r\n", "")
+
+
+def test_a_command_line_may_begin_with_a_hyphen(tmp_path, capfd, engine):
+    """What follows --append is the guest's, whatever it looks like; the program's name stands before it, as boot loaders put it."""
+    path = tmp_path / "says"
+    say = "8b7310 66baf803 ac 84c0 7403 ee ebf8 e6f4"  # mov esi, [ebx + 16]; lodsb; out to COM1 up to the 0; out 0xf4
+    path.write_bytes(multiboot(bytes.fromhex(say)))
+    assert main(["run", str(path), "--append", "-slow_test --cpus 2", "--cpus", "1"]) == 1
+    assert capfd.readouterr() == ("says -slow_test --cpus 2", "")
 
 
 def test_a_triple_fault_says_where(tmp_path, capfd, engine):

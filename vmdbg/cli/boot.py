@@ -29,7 +29,7 @@ class Boot:
     "How many CPUs the machine has, 1 to 8."
     format: Format | None = None
     "What the file is, instead of what its content says."
-    append: str | None = None
+    append: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None
     "Command line of a Linux, multiboot or PVH guest."
     initrd: str | None = None
     "Initial RAM disk of a Linux guest; a first module for the others."
