@@ -42,8 +42,10 @@ def run_to(session: Session, text: str, limit: int) -> str:
             "memtest86+", "usr/lib/memtest86+/memtest86+x64.iso", {}, r"Memory  :  256MB", id="memtest86+ by GRUB from its CD-ROM"
         ),
         pytest.param("grub-rescue-pc", "usr/lib/grub-rescue/grub-rescue-cdrom.iso", {}, r"GNU GRUB  version", id="GRUB's rescue CD-ROM"),
-        pytest.param("ipxe", "usr/lib/ipxe/ipxe.iso", {}, r"iPXE initialising devices", id="iPXE by ISOLINUX from its CD-ROM"),
-        pytest.param("ipxe", "boot/ipxe.lkrn", {"bits": 16}, r"iPXE initialising devices", id="iPXE from real mode"),
+        pytest.param("ipxe", "usr/lib/ipxe/ipxe.iso", {}, r"No more network devices", id="iPXE by ISOLINUX from its CD-ROM"),
+        pytest.param("ipxe", "boot/ipxe.lkrn", {}, r"No more network devices", id="iPXE, which has its real-mode entry only"),
+        pytest.param("u-boot-qemu", "usr/lib/u-boot/qemu-x86/u-boot.rom", {"format": "rom"}, r"stop autoboot: ", id="U-Boot"),
+        pytest.param("u-boot-qemu", "usr/lib/u-boot/qemu-x86_64/u-boot.rom", {"format": "rom"}, r"stop autoboot: ", id="U-Boot, 64-bit"),
         pytest.param("gnumach-image-1.8-486", "boot/gnumach-1.8-486.gz", {}, r"bootstrap_create: No bootstrap code", id="GNU Mach"),
         pytest.param(
             "xen-hypervisor-4.17-amd64",

@@ -147,6 +147,7 @@ def test_linux_zero_page(load, tmp_path):
     assert struct.unpack_from("<QQI", ram, zero + 0x2D0) == ranges(MEMORY)[0]
     assert load(linux(LEAVE, flags=0)).entry == 0x1000000
     assert load(linux(LEAVE), bits=32).entry == 0x1000000
+    assert [load(linux(LEAVE, version=v)).bits for v in (0x207, 0x209, 0x20A, 0x20B, 0x20C)] == [16, 16, 32, 32, 64]
 
 
 def test_linux_through_its_setup_code(load, tmp_path):

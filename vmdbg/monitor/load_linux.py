@@ -1,8 +1,9 @@
 """Linux bzImage (Documentation/arch/x86/boot.rst and zero-page.rst of Linux, boot protocol 2.02 to 2.15).
 
 The kernel goes to its preferred address, the initrd as high as it may be, zero page and command line into low memory.
-It starts at startup_64 (load address + 200h) where it says it can (XLF_KERNEL_64), else at its 32-bit entry.
-Unpacking itself is the kernel's own business.
+It starts at startup_64 (load address + 200h) where it says it can (XLF_KERNEL_64); else, from protocol 2.10 on, at its 32-bit
+entry.  What is older is started as boot loaders of its time did, in real mode: programs that only look like Linux have nothing
+else (iPXE, etherboot).  Unpacking itself is the kernel's own business.
 """
 
 import struct
@@ -35,6 +36,7 @@ LOADED_HIGH, XLF_KERNEL_64, UNKNOWN_LOADER, ENTRY_64, SECTOR, HEADER_SIZE = 0x01
 SELECTORS = (0x10, 0x18)  # __BOOT_CS, __BOOT_DS
 SETUP, SETUP_SIZE, HEAP_END, HEAP_END_PTR, CAN_USE_HEAP = 0x10000, 0x8000, 0xE000, 0x224, 0x80
 DEFAULT_ADDR_MAX, DEFAULT_CMDLINE_SIZE = 0x37FFFFFF, 255
+SAYS_SIZE = 0x20A  # the protocol that says how much memory a kernel wants (init_size)
 
 
 def is_linux(image: bytes) -> bool:
@@ -63,8 +65,9 @@ def load_linux(path: Path, image: bytes, options: Options) -> Guest:
     if address + needed > end:
         raise GuestError(f"{path}: the kernel needs memory up to {-(-(address + needed) // MIB)} MiB while it starts (--memory)")
     room = Room([Piece(address, kernel, needed)], end)
-    bits = options.bits or (64 if version >= 0x20C and field(XLOADFLAGS, "<H") & XLF_KERNEL_64 else 32)
-    if bits == 64 and not (version >= 0x20C and field(XLOADFLAGS, "<H") & XLF_KERNEL_64):
+    enters_64 = bool(version >= 0x20C and field(XLOADFLAGS, "<H") & XLF_KERNEL_64)
+    bits = options.bits or (64 if enters_64 else 32 if version >= SAYS_SIZE else 16)
+    if bits == 64 and not enters_64:
         raise GuestError(f"{path}: this kernel has no 64-bit entry")
     if bits == 16:
         return real_mode(path, image, options, kernel, start, room)
