@@ -46,6 +46,7 @@ def run_to(session: Session, text: str, limit: int) -> str:
         pytest.param("ipxe", "boot/ipxe.lkrn", {}, r"No more network devices", id="iPXE, which has its real-mode entry only"),
         pytest.param("u-boot-qemu", "usr/lib/u-boot/qemu-x86/u-boot.rom", {"format": "rom"}, r"stop autoboot: ", id="U-Boot"),
         pytest.param("u-boot-qemu", "usr/lib/u-boot/qemu-x86_64/u-boot.rom", {"format": "rom"}, r"stop autoboot: ", id="U-Boot, 64-bit"),
+        pytest.param("ovmf", "usr/share/ovmf/OVMF.fd", {"format": "rom"}, r"UEFI Interactive Shell", id="UEFI firmware"),
         pytest.param("gnumach-image-1.8-486", "boot/gnumach-1.8-486.gz", {}, r"bootstrap_create: No bootstrap code", id="GNU Mach"),
         pytest.param(
             "xen-hypervisor-4.17-amd64",

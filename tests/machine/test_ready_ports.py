@@ -40,7 +40,7 @@ def boot(engine: str, path, served: bool, program: bytes = PROGRAM) -> tuple[Mac
     pc = Pc(m, lambda byte: None, drives=(Disk(DiskImage(path)), None, None, None))
     if not served:
         m.serve_port(0, 0)
-        m.ports.steady = lambda port, width: 0
+        m.ports.steady = m.ports.counts = lambda port, width: 0
     m.ram[CODE : CODE + len(program)] = bytearray(program)
     cpu = m.cpus[0]
     cpu.seg_selector[CS] = cpu.seg_base[CS] = 0

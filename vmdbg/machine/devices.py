@@ -14,6 +14,7 @@ class Device(Protocol):
 
     # Perhaps: steady(offset, width) -> clock before which another read gives the same and changes nothing, if nobody else
     # reaches the device and nothing arrives from outside; 0: it does not know.  For registers that guests poll.
+    # Perhaps: counts(offset, width) -> the frequency in Hz, below 4 GHz, if the register is the clock in its ticks; else 0.
     # Perhaps: keeps(offset, width) -> whether writing what was written last once more changes nothing, if nobody else writes to
     # the device.  For the index that guests write before they poll.
 
@@ -86,17 +87,23 @@ class Map:
             self._found[address] = found
         return found
 
+    def _asked(self, name: str, address: int, width: int) -> int:
+        """What a device says that may be asked for `name`; 0 if none may be."""
+        found = self.find(address)
+        ask = None if found is None else getattr(found[0], name, None)
+        return 0 if ask is None or found is None else ask(found[1], width)
+
     def steady(self, address: int, width: int) -> int:
         """The clock before which another read of `address` gives the same; 0: not known (Device)."""
-        found = self.find(address)
-        ask = None if found is None else getattr(found[0], "steady", None)
-        return 0 if ask is None else ask(found[1], width)
+        return self._asked("steady", address, width)
+
+    def counts(self, address: int, width: int) -> int:
+        """The frequency at which a read of `address` tells the time; 0: it does not (Device)."""
+        return self._asked("counts", address, width)
 
     def keeps(self, address: int, width: int) -> bool:
         """Whether writing the same to `address` again changes nothing (Device)."""
-        found = self.find(address)
-        ask = None if found is None else getattr(found[0], "keeps", None)
-        return ask is not None and ask(found[1], width)
+        return bool(self._asked("keeps", address, width))
 
     def read(self, address: int, width: int) -> int:
         """All ones where nothing answers, as an open bus."""

@@ -124,8 +124,9 @@ class Machine(Stopping, GuestMemory):
         self.stop_nowhere()
         self._settled = False  # the last answer changed no deadline and woke nobody: the vCPU may go on
         self._quiet = 0  # no device wants anything before this clock; 0: not known
-        self._steady, self._same = (
-            ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields[name][0]) for name in ("steady_until", "same_port")
+        self._steady, self._same, self._counter = (
+            ctypes.c_uint64.from_address(int(self.shared.address) + Shared.fields[name][0])
+            for name in ("steady_until", "same_port", "counter_port")
         )
         self._clock = self.cells[0].clock
         self._counted = [cell for c in self.cells for cell in (c.instructions, c.events)]
@@ -204,7 +205,7 @@ class Machine(Stopping, GuestMemory):
         turns: fewer steps, if so many accesses to devices come first; where each takes long, a budget of steps is no bound on time.
         """
         left, skips, entered, quiet = budget, 0, None, 0
-        self._steady.value = self._same.value = 0
+        self._steady.value = self._same.value = self._counter.value = 0
         room = self._quiet - self._clock.value
         if room > 0 and self._lone is not None and budget > 0:  # single steps; a condition that did not hold
             quiet = budget if budget <= room and budget <= SLICE else min(room, SLICE)
@@ -376,7 +377,7 @@ class Machine(Stopping, GuestMemory):
         """Do what vCPU n's EXIT asks for; the instruction is then run again (or its write-back continued)."""
         self._quiet = self._steady.value = 0
         self._settled = False
-        same, self._same.value = self._same.value, 0
+        same, self._same.value, self._counter.value = self._same.value, 0, 0
         c = self.cells[n]
         reason, port, width = c.reason.value, c.port.value, c.width.value
         if self.exits is not None:
@@ -384,7 +385,9 @@ class Machine(Stopping, GuestMemory):
         if reason == X_IN:
             c.latch.value = self.ports.read(port, width)
             c.latched.value = 1
-            if until := self.ports.steady(port, width):
+            if frequency := self.ports.counts(port, width):
+                self.shared.counter_port, self.shared.counter_frequency = port | width << 16, frequency
+            elif until := self.ports.steady(port, width):
                 shared = self.shared
                 shared.steady_port, shared.steady_value, shared.steady_until = port | width << 16, c.latch.value, until
                 self._same.value = same

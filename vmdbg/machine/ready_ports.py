@@ -4,6 +4,8 @@ A data port whose device has its bytes ready: the core moves them, all but the l
 
     PortBuffers: selected stride port | PortBuffer 0: direction at end | its bytes | PortBuffer 1: ...
 
+A counter of virtual time (the ACPI timer): a function of the clock.
+
 The records are the device's own state (board/ide.py), where it finds what the core did; only their addresses, in
 Shared.port_buffers, are derived.  An access that would reach `end` goes to the device, which then does what comes next.
 
@@ -38,7 +40,8 @@ class PortBuffers(Struct):
 
 HEADER = PortBuffers.size
 BYTES = PortBuffer.size
-STEADY_VALUE = Shared.fields["steady_value"][0]
+STEADY_VALUE, COUNTER_VALUE = Shared.fields["steady_value"][0], Shared.fields["counter_value"][0]
+SECOND = 1_000_000_000  # nanoseconds
 
 
 def same_again(cpu, port, size, value):
@@ -47,12 +50,21 @@ def same_again(cpu, port, size, value):
     return shared.same_port == (port | (size << 16)) and shared.same_value == value
 
 
+def ticks(cpu, frequency):
+    """Ticks of a frequency, in Hz, below 4 GHz, that have begun since clock 0."""
+    clock = read_clock(cpu)
+    return clock // SECOND * frequency + clock % SECOND * frequency // SECOND
+
+
 @outlined
 def next_bytes(cpu, port, size, direction):
     """Host address of the `size` bytes that an access to `port` moves, which are counted as moved; 0: the device must be asked."""
     shared = Shared(cpu.shared)
     if shared.steady_port == (port | (size << 16)) and direction == READING and read_clock(cpu) < shared.steady_until:
         return shared.address + STEADY_VALUE
+    if shared.counter_port == (port | (size << 16)) and direction == READING:
+        shared.counter_value = ticks(cpu, shared.counter_frequency)
+        return shared.address + COUNTER_VALUE
     n = U64(0)
     while n < PORT_BUFFERS:
         at = shared.port_buffers[n]

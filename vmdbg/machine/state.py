@@ -353,6 +353,9 @@ class Shared(Struct):
     steady_until: U64  # ... this; 0: no port
     same_port: U64  # as steady_port: writing same_value there again changes nothing; 0: no port
     same_value: U64
+    counter_port: U64  # as steady_port: reading it gives the clock in ticks of counter_frequency a second; 0: no port
+    counter_frequency: U64
+    counter_value: U64  # as it was read last
     port_buffers: (U64, PORT_BUFFERS)  # addresses of records of data ports (ready_ports.py), or 0
     identity: U64  # address of what CPUID answers: rows
     identity_count: U64

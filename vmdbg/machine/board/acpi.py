@@ -57,11 +57,9 @@ class Acpi:
     def read(self, offset: int, width: int) -> int:
         return sum(self._read(offset + i) << 8 * i for i in range(width))
 
-    def steady(self, offset: int, width: int) -> int:
-        """The timer: until its next tick."""
-        if offset != TIMER or width != 4:
-            return 0
-        return -(-(self.timer() + 1) * NANOSECONDS // FREQUENCY)
+    def counts(self, offset: int, width: int) -> int:
+        """The timer's frequency."""
+        return FREQUENCY if offset == TIMER and width == 4 else 0
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Registers are 16 bits wide; a byte written changes that byte."""
