@@ -2,7 +2,7 @@
 
 values   sizes, numbers, errors
 boot     the options that load a guest
-debug run trace disasm isa bench core config      the commands
+debug run check trace disasm isa bench core config      the commands
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 
 from cyclopts import App, CycloptsError
 
-from vmdbg.cli import bench, config, core, debug, disasm, isa, run, trace
+from vmdbg.cli import bench, check, config, core, debug, disasm, isa, run, trace
 from vmdbg.cli.values import CANNOT_GO_ON, USAGE_ERROR, USER_BREAK, CannotGoOn, UsageError
 from vmdbg.monitor.guest import GuestError
 
@@ -22,7 +22,7 @@ app = App(
     result_action="return_value",
 )
 app.default(debug.debug)
-for command in (run.run, trace.record, trace.replay, disasm.disasm, isa.isa, bench.bench, core.build, config.config):
+for command in (run.run, check.check, trace.record, trace.replay, disasm.disasm, isa.isa, bench.bench, core.build, config.config):
     app.command(command)
 app.command(trace.trace)
 

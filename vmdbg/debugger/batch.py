@@ -44,10 +44,7 @@ def run_batch(
     session.ends_after = limit
     source = SerialInput(session, input_file, typed=False)
 
-    def live() -> bool:
-        return session.history is None or session.history.live  # what was read in the past comes again by itself
-
-    session.feed, session.more = source.feed, lambda: live() and source.wait()
+    session.feed, session.more = source.feed, source.more
     if not as_json:
         session.between = lambda: tell(said.news())
     with breaks(session.interrupt):

@@ -61,6 +61,7 @@ OPERATORS = {
     "/": lambda a, b: a // b,
     "%": lambda a, b: a % b,
 }
+COMPARISONS = ("==", "!=", "<=", ">=", "<", ">")
 STACK = {"rsp", "esp", "sp", "rbp", "ebp", "bp"}
 POINTERS = {"rip", "eip", "ip"}
 PAGE_FAULT = 14
@@ -119,6 +120,10 @@ class Expression:
         except RecursionError:
             raise ExpressionError("the expression is nested too deeply") from None
 
+    def shown(self, context: Context) -> str:
+        """Its value, and in the place of comparisons what they compare: '0x3 == 0x0 && 0x1'."""
+        return _shown(self.tree, context)
+
     def address(self, context: Context) -> int:
         """Its value as a linear address, through the segment that the CPU would take."""
         try:
@@ -150,6 +155,15 @@ def parse(text: str) -> Expression:
         raise ExpressionError(f"'{text}' {what}: expected a register, a number, a symbol, [memory] or an operator") from None
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply") from None
+
+
+def _shown(tree, context: Context) -> str:
+    if tree.data in ("any", "all"):
+        return (" || " if tree.data == "any" else " && ").join(_shown(part, context) for part in tree.children)
+    if tree.data == "chain" and str(tree.children[1]) in COMPARISONS:
+        words = [str(part) if n % 2 else f"{_value(part)(context):#x}" for n, part in enumerate(tree.children)]
+        return " ".join(words)
+    return f"{_value(tree)(context):#x}"
 
 
 # ---- A tree as functions of the context

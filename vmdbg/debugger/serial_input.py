@@ -14,7 +14,7 @@ from vmdbg.debugger.session import Session
 
 LEAVE = 0x1D  # control-]
 CHUNK = 4096
-PACE, NEVER = 100_000, 1 << 62  # steps
+PACE, NEVER = 10_000, 1 << 62  # steps
 LONGEST_WAIT = 0.25  # seconds that a pause takes at most before the session looks up
 
 
@@ -66,13 +66,22 @@ class SerialInput:
 
     def feed(self) -> int:
         """Session.feed: what waits comes at positions that do not depend on how fast the machine runs."""
-        history, now = self.session.history, self.session.position
-        if not self.waiting or history is not None and not history.live:  # what was read in the past comes again by itself
+        now = self.session.position
+        if not self.waiting or not self._live:
             return NEVER
         if now >= self._next:
             self._feed()
             self._next = now + PACE
         return self._next - now
+
+    def more(self) -> bool:
+        """Session.more: something for an idle guest, if there is anything yet to come."""
+        return self._live and self.wait()
+
+    @property
+    def _live(self) -> bool:
+        """Whether the guest can be given something: what it read in the past comes again by itself."""
+        return self.session.history is None or self.session.history.live
 
     def wait(self) -> bool:
         """The guest is idle: wait until there is something for it; False if there never will be."""
