@@ -94,15 +94,15 @@ GUESTS = [
     (elf(kind=1), [], "type ET_REL"),
     (elf(segments=()), [], "without loadable segments"),
     (elf(entry=0x5000), [], "in none of the loaded segments"),
-    (elf(segments=((0x7FFFF000, b"\xf4", 0x1000),), entry=0x7FFFF000), [], "does not fit into 64 MiB"),
-    (elf(segments=((0x100000, b"\xf4", 0xFFFFFFF0),)), [], "does not fit into 64 MiB"),
+    (elf(segments=((0x7FFFF000, b"\xf4", 0x1000),), entry=0x7FFFF000), [], "does not fit into 256 MiB"),
+    (elf(segments=((0x100000, b"\xf4", 0xFFFFFFF0),)), [], "does not fit into 256 MiB"),
     (elf(segments=((0x100000, b"\xf4" * 32, 16),)), [], "larger in the file than in memory"),
     (elf(), ["--bits", "64"], "are for flat binaries"),
-    (b"\xf4", ["--load-address", "0x10000000"], "do not fit into 64 MiB"),
-    (b"\xf4", ["--entry", "0x10000000"], "outside the 64 MiB"),
+    (b"\xf4", ["--load-address", "0x20000000"], "do not fit into 256 MiB"),
+    (b"\xf4", ["--entry", "0x20000000"], "outside the 256 MiB"),
     (b"\xf4", ["--bits", "16", "--entry", "0x200000"], "out of reach in real mode"),
     (b"\xf4" * (2 << 20), ["--memory", "2M"], "do not fit into 2 MiB"),
-    (b"\xf4" * 16, ["--load-address", "0x3ffff00"], "hold the first GDT and page tables"),
+    (b"\xf4" * 16, ["--load-address", "0xfffff00"], "hold the first GDT and page tables"),
 ]
 
 

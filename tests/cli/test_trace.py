@@ -24,7 +24,7 @@ def recorded(tmp_path):
 
 def test_record_and_verify_threaded(recorded):
     found = vmdbg("trace", "info", recorded)
-    assert found.returncode == 0 and found.stdout.startswith("guest        hello16.bin, boot sector, 64 MiB, 1 CPU\npositions    0 to ")
+    assert found.returncode == 0 and found.stdout.startswith("guest        hello16.bin, boot sector, 256 MiB, 1 CPU\npositions    0 to ")
     assert "said         52 bytes" in found.stdout
     found = vmdbg("replay", recorded, "--verify")
     assert found.returncode == 0 and "are equal" in found.stdout and found.stderr == ""

@@ -23,7 +23,7 @@ Format = Literal["linux", "multiboot2", "multiboot", "pvh", "elf", "iso", "flopp
 class Boot:
     """How a guest is loaded, and on what machine."""
 
-    memory: Size = 64 << 20
+    memory: Size = 256 << 20
     "Size of the guest's memory: 64M, 512K, 1G."
     cpus: int = 1
     "How many CPUs the machine has, 1 to 8."

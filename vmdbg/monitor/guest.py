@@ -12,7 +12,7 @@ class GuestError(Exception):
 class Options:
     """How to load a guest where its content does not say: addresses are guest-physical, None is the format's own."""
 
-    memory: int = 64 << 20  # bytes
+    memory: int = 256 << 20  # bytes
     load_address: int | None = None
     entry: int | None = None
     bits: int | None = None  # 16, 32 or 64
