@@ -22,6 +22,7 @@ from vmdbg.machine.state import RSP
 STRETCH = 2_000_000  # steps of a search before it is asked whether it goes on
 PARTS = 8  # in which a search for a trap divides its way
 FEW, SHORT = 32, 5_000  # deliveries, steps that are looked at one by one
+DEAR = 300_000  # steps that take as long as a checkpoint does
 APART = 0.01  # seconds of a search between two checkpoints at stops
 AFTERWARDS = ("watch", "mode")  # stops of the machine that come after the step they are about
 ALL_VECTORS = range(256)
@@ -130,10 +131,10 @@ def every_hit(session) -> Iterator[dict[int | None, int]]:
 
 def find_last(session, history: History, here: int, until, traps, wanted) -> Stop | None:
     """Be at the last stop before `here`; None: there is none, and the machine is anywhere."""
+    vectors = delivered_vectors(session, until, traps)
+    counts, last = None if vectors is None else history.delivered()[vectors], here
     history.leave_end()
     intervals = [s for s in history.line.saved if s.position < here]
-    vectors = delivered_vectors(session, until, traps)
-    counts, last = None, here
     for n in reversed(range(len(intervals))):
         first = intervals[n]
         counts_after, counts = counts, None if vectors is None else first.delivered[vectors]
@@ -182,37 +183,41 @@ def last_delivery(session, history: History, last: int, vectors: np.ndarray, unt
         upto = narrow(session, history, last, vectors)
         if upto is None:
             return None
-        start = history._base
+        begun = session.position
         hit = walk(session, history, upto, False, until, traps, None)
-        if hit is not None or start is first:
+        if hit is not None or begun == first.position:
             return hit
-        last = start.position
+        last = begun
         history.be_at(first.position)
 
 
 def narrow(session, history: History, last: int, vectors: np.ndarray) -> int | None:
-    """Be at a checkpoint a little before the last delivery of one of these before `last`; where to look up to; None: there is none."""
-    while True:
+    """Be a little before the last delivery of one of these before `last`; where to look up to; None: there is none."""
+    while last - session.position > SHORT:
         start, counts = session.position, history.delivered()[vectors]
-        before, found = (history._base, counts), None
+        near, found = history._base, None
         session.machine.intercept(())
         try:
             for part in range(1, PARTS + 1):
                 check(session)
+                before = session.position
                 history.forward(start + (last - start) * part // PARTS)
                 now = history.delivered()[vectors]
-                if (now != before[1]).any():
-                    found = before[0], session.position, int((now - before[1]).sum())
-                if part < PARTS and history.keep.possible():
-                    before = history.take(temporary=True), now
+                if (now != counts).any():
+                    found = near, before, session.position, int((now - counts).sum())
+                counts = now
+                if part < PARTS and session.position - before > DEAR and history.keep.possible():
+                    near = history.take(temporary=True)
+            if found is None:
+                return None
+            history.restore(found[0])
+            history.forward(found[1])
         finally:
             session.machine.intercept(session.armed.wants.vectors)
-        if found is None:
-            return None
-        history.restore(found[0])
-        if found[2] <= FEW or found[1] - session.position < SHORT or found[1] - session.position >= last - start:
-            return found[1]
-        last = found[1]
+        if found[3] <= FEW or found[2] - session.position >= last - start:
+            return found[2]
+        last = found[2]
+    return last
 
 
 def walk(session, history: History, last: int, closed: bool, until, traps, wanted) -> Stop | None:

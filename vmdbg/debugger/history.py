@@ -16,11 +16,11 @@ from vmdbg.debugger.timeline import Input, Line, Saved, delivered
 from vmdbg.machine.checkpoint import Checkpoint, Checkpoints
 from vmdbg.monitor.transcript import Transcript
 
-SPACING = 0.1  # seconds of the processor, in which the machine runs from one checkpoint to the next
+SPACING = 0.05  # seconds of the processor, in which the machine runs from one checkpoint to the next
 LARGEST_SPACING = 0.2
 SHARE = 0.06  # of that time, at most, for taking them
 BOUND = 512 << 20  # bytes
-NEARER, NEAREST = 4, 1_000  # on the way to a position checkpoints stay, each so much nearer to it, down to so many steps: for what is
+NEARER, NEAREST = 16, 1_000  # on the way to a position checkpoints stay, each so much nearer to it, down to so many steps: for what is
 TEMPORARIES = 32  # asked next is mostly a little before
 LARGEST = 20_000_000  # steps at once
 

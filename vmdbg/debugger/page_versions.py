@@ -10,7 +10,7 @@ import zstandard
 PAGE = 4096
 LEVEL = -1  # unpacked twice as fast as at level 1, and an eighth larger
 PIECE = 1024  # pages that are unpacked at once
-BUFFERS, LEAST_ROOM = 3, 1024
+BUFFERS, LEAST_ROOM = 4, 4096
 REST = 1.0  # seconds without work after which the thread ends
 ORIGIN = 0  # the version of a page that no checkpoint holds: what it was at the start
 
@@ -20,7 +20,7 @@ class PageVersions:
 
     def __init__(self):
         self._data: list[bytes | memoryview | None] = [None]  # a zstandard frame, or, until it is made, 4096 bytes of a buffer
-        self._buffers: list[np.ndarray] = []  # that are free: memory that was used before is much faster than new
+        self._buffers: list[np.ndarray] = []  # that are free, the last used one last: memory that was touched before is much faster
         self.size = 0
         self._lock = threading.Lock()
         self._queue: queue.SimpleQueue[tuple[int, np.ndarray]] = queue.SimpleQueue()
@@ -32,8 +32,8 @@ class PageVersions:
     def room(self, count: int) -> np.ndarray:
         """A buffer of `count` pages to be filled and given to `add`."""
         with self._lock:
-            for n, free in enumerate(self._buffers):
-                if len(free) >= count:
+            for n in reversed(range(len(self._buffers))):
+                if len(self._buffers[n]) >= count:
                     return self._buffers.pop(n)[:count]
         return np.empty((max(count, LEAST_ROOM), PAGE), np.uint8)[:count]
 

@@ -310,7 +310,7 @@ class Session:
                     self.idle(found.due)
             else:
                 resume = found.reason in BEFORE
-                if found.reason == "budget" and budget == self._slice:
+                if found.reason == "budget" and budget == self._slice and self.position - position == budget:
                     self._adapt(time.perf_counter() - began)
             if left is not None:
                 remaining = left()

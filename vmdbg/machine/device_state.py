@@ -29,6 +29,7 @@ from isa.lang.struct import Array, Struct
 from isa.lang.word import Word
 
 OURS = "vmdbg.machine"  # modules whose objects have state
+UNCHANGED = object()
 PLAIN = (int, float, str, bytes, type(None), np.generic)
 CONTAINERS = (list, tuple, dict, set, frozenset, deque)
 FIXED = (type, ModuleType, BuiltinFunctionType, BuiltinMethodType, Struct, Array, Word)
@@ -160,19 +161,35 @@ class DeviceState:
 
     def save(self) -> bytes:
         """Everything but page stores."""
-        out = Encoder(self._references)
+        return bytes(self._encoded()[0].bytes)
+
+    def _encoded(self) -> "tuple[Encoder, list[int]]":
+        """What `save` returns, and where in it each object's state begins and the last one's ends."""
+        out, places = Encoder(self._references), [0]
         for _name, obj in self._stateful:
             if owns_state(obj):
                 out.value(obj.save())
             else:
                 saved = {k: v for k, v in attributes(obj).items() if not isinstance(v, np.void)}  # those are views of an array
                 out.value(saved)
-        return bytes(out.bytes)
+            places.append(len(out.bytes))
+        return out, places
 
     def restore(self, data: bytes) -> None:
-        """Put everything back as `save` found it; StateError if that was another board."""
-        values = decode(data, self.objects, len(self._stateful))
+        """Put everything back as `save` found it; StateError if that was another board, and nothing has changed then."""
+        now, places = self._encoded()
+        source, values = Decoder(data, self.objects), []
+        for n in range(len(self._stateful)):
+            size = places[n + 1] - places[n]
+            if not now.new and data[source.at : source.at + size] == now.bytes[places[n] : places[n + 1]]:
+                source.at += size  # most objects are as they were
+                values.append(UNCHANGED)
+            else:
+                values.append(source.whole())
+        source.end()
         for (_name, obj), value in zip(self._stateful, values):
+            if value is UNCHANGED:
+                continue
             if owns_state(obj):
                 obj.restore(value)
             elif isinstance(obj, FunctionType):
@@ -240,6 +257,11 @@ def text(v: str) -> bytes:
 @lru_cache(4096)
 def number(v: int) -> bytes:
     return sized(b"i", v.to_bytes(v.bit_length() // 8 + 1, "little", signed=True))
+
+
+@lru_cache(4096)
+def number_of(data: bytes) -> int:
+    return int.from_bytes(data, "little", signed=True)
 
 
 @lru_cache(1024)
@@ -338,43 +360,54 @@ def encode(v, references: dict[int, bytes] | None = None) -> bytes:
     return bytes(out.bytes)
 
 
-def decode(data: bytes, objects: dict[str, object] | None = None, count: int | None = None):
-    """The value that bytes stand for, or `count` of them; StateError if they are damaged.  objects: what references name."""
-    source = Decoder(data, objects or {})
-    try:
-        found = source.value() if count is None else [source.value() for _ in range(count)]
-    except (ValueError, IndexError, AttributeError, RecursionError, MemoryError):
-        raise StateError("the state of devices is damaged") from None
-    except TypeError as e:  # of what cannot be in a set, or is no class
-        raise e if isinstance(e, StateError) else StateError("the state of devices is damaged") from None
-    if source.at != len(data):
-        raise StateError("the state of devices is damaged: something follows it")
+def decode(data: bytes):
+    """The value that bytes stand for; StateError if they are damaged."""
+    source = Decoder(data, {})
+    found = source.whole()
+    source.end()
     return found
 
 
 class Decoder:
-    """Reads values one by one."""
+    """Reads values one by one; objects: what references name."""
 
     def __init__(self, data: bytes, objects: dict[str, object]):
         self.data, self.objects, self.at = data, objects, 0
         self.new: list = []
 
+    def whole(self):
+        """The next value; StateError if it is damaged."""
+        try:
+            return self.value()
+        except (ValueError, IndexError, AttributeError, RecursionError, MemoryError):
+            raise StateError("the state of devices is damaged") from None
+        except TypeError as e:  # of what cannot be in a set, or is no class
+            raise e if isinstance(e, StateError) else StateError("the state of devices is damaged") from None
+
+    def end(self) -> None:
+        """StateError if anything follows."""
+        if self.at != len(self.data):
+            raise StateError("the state of devices is damaged: something follows it")
+
     def take(self, n: int) -> bytes:
-        found = self.data[self.at : self.at + n]
-        if len(found) != n:
+        at = self.at
+        self.at = end = at + n
+        if end > len(self.data):
             raise StateError("the state of devices is cut off")
-        self.at += n
-        return found
+        return self.data[at:end]
 
     def count(self) -> int:
-        n = struct.unpack("<I", self.take(4))[0]
-        if n > len(self.data):
+        at = self.at
+        self.at = at + 4
+        n = int.from_bytes(self.data[at : at + 4], "little")
+        if n > len(self.data) or at + 4 > len(self.data):
             raise StateError("the state of devices is damaged")
         return n
 
     def value(self):
-        letter = self.take(1)
-        read = READERS.get(letter)
+        at = self.at
+        self.at = at + 1
+        read = READERS.get(self.data[at : at + 1])
         if read is None:
             raise StateError("the state of devices is damaged")
         return read(self)
@@ -389,10 +422,12 @@ class Decoder:
         return self.objects[name]
 
     def items(self) -> list:
-        return [self.value() for _ in range(self.count())]
+        value = self.value
+        return [value() for _ in range(self.count())]
 
     def pairs(self) -> dict:
-        return {self.value(): self.value() for _ in range(self.count())}
+        value = self.value
+        return {value(): value() for _ in range(self.count())}
 
     def method(self):
         owner, name = self.value(), self.value()
@@ -429,7 +464,7 @@ READERS = {
     b"F": lambda d: False,
     b"o": Decoder.named,
     b"g": lambda d: d.array()[()],
-    b"i": lambda d: int.from_bytes(d.sized(), "little", signed=True),
+    b"i": lambda d: number_of(d.sized()),
     b"f": lambda d: struct.unpack("<d", d.take(8))[0],
     b"s": lambda d: d.sized().decode(),
     b"b": lambda d: d.sized(),

@@ -214,8 +214,7 @@ class Machine(Stopping, GuestMemory):
                 return SPENT
             if entered == threaded.BUDGET:  # it waits
                 entered = None
-        while left > 0 and turns > 0:
-            turns -= 1
+        while left > 0:
             if entered is None:
                 starting = any([c.startup.value for c in self.cells])
                 if starting and deliver_startup(self):
@@ -253,6 +252,9 @@ class Machine(Stopping, GuestMemory):
             if stop is not None:
                 return stop
             resume = resume and not steps
+            turns -= 1
+            if turns <= 0:
+                left = min(left, 1)  # an instruction whose read has been answered ends first: it is no place to stop at
         return Stop("budget", self._current())
 
     def _due(self) -> int | None:

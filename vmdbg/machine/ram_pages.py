@@ -36,8 +36,10 @@ def put_pages(machine: Machine, pages: np.ndarray, contents: np.ndarray) -> None
     """Replace pages of RAM, a row each.  Code and translations that came from other contents are forgotten."""
     ram = machine.ram.reshape(-1, PAGE)
     translated = np.flatnonzero(machine.page_code.array.view("<u8")[pages])
-    for n in translated[(ram[pages[translated]] != contents[translated]).any(axis=1)]:
-        machine.drop_page(int(pages[n]))
+    for n in translated.tolist():  # page by page: new memory for copies of them all costs more
+        page = int(pages[n])
+        if (ram[page] != contents[n]).any():
+            machine.drop_page(page)
     ram[pages] = contents
     machine.page_dirty.array[pages] = 1
     machine.pages_changed()
