@@ -1,14 +1,17 @@
 """vmdbg bench: workloads that end with their checksum wherever they run, and the shape of the figures.  No times."""
 
 import json
+import socket
+import threading
 import time
 
 import pytest
 
 from tests.monitor.images import linux
 from vmdbg import bench
-from vmdbg.bench import boot, emulators, latency, workloads
+from vmdbg.bench import armed, boot, debugger, emulators, latency, remote, report, workloads
 from vmdbg.cli import main
+from vmdbg.debugger.opening import open_bare
 
 
 @pytest.mark.parametrize("workload", workloads.ALL, ids=lambda w: w.name)
@@ -68,7 +71,7 @@ def short(monkeypatch):
 def test_figures_as_json(short, capfd):
     assert main(["bench", "--json"]) == 0
     figures = json.loads(capfd.readouterr().out)
-    assert set(figures) == {"emulators", "workloads", "boot", "steps", "start", "build"}
+    assert set(figures) == {"emulators", "workloads", "boot", "steps", "start", "debugger", "build"}
     assert figures["boot"] == {"missing": "no kernel here"}
     alu = figures["workloads"]["alu"]
     assert set(alu["runs"]) == {"vmdbg"} and alu["ratios"] == {}
@@ -76,6 +79,7 @@ def test_figures_as_json(short, capfd):
     assert alu["instructions"] > 20
     assert set(figures["steps"]) == {"machine", "session"}
     assert figures["build"] is None
+    assert figures["debugger"] == {"steps": figures["debugger"]["steps"], "start": figures["start"], "missing": "no kernel here"}
 
 
 def test_figures_as_a_table(short, capfd):
@@ -179,3 +183,127 @@ def test_what_is_booted(tiny, tmp_path, monkeypatch):
 def test_a_file_that_is_not_there(option, capsys):
     assert main(["bench", option, "/nonexistent"]) == 2
     assert f"{option} '/nonexistent': not a file" in capsys.readouterr().err
+
+
+# ---- the debugger, on the same kernel and on one that never ends
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Few journeys and steps, no app."""
+    monkeypatch.setattr(debugger, "POINTS", 3)
+    monkeypatch.setattr(debugger, "REPEATS", 1)
+    monkeypatch.setattr(armed, "REPEATS", 1)
+    monkeypatch.setattr(armed, "LOOKED_AT", 20)
+    monkeypatch.setattr(latency, "STEPS", 1000)
+    monkeypatch.setattr(latency, "start", lambda n: dict(first_instruction=0.1, first_frame=0.2, first_snapshot=0.3, user_cpu=0.2))
+
+
+def test_figures_of_the_debugger(quick, tiny):
+    """Every figure that is asked for is there, and is one of this guest; as a table, too."""
+    figures = debugger.measure(tiny.kernel, tiny.initrd, {"qemu": None})
+    assert set(figures) == {"steps", "start", "recording", "journeys", "search", "armed"}
+    recording = figures["recording"]
+    assert set(recording["seconds"]) == set(recording["process"]) == {"plain", "recorded", "watched"}
+    assert recording["instructions"] > 100 and recording["checkpoints"] >= 2 and recording["trace"] > 1000
+    assert set(figures["journeys"]) == {"goto", "reverse_step", "previous_trap", "previous_port"}
+    assert all(found["count"] == 3 and found["worst"] >= found["median"] > 0 for found in figures["journeys"].values())
+    assert figures["search"]["steps"] > 100 and not figures["search"]["cancelled"]
+    assert set(figures["armed"]) == {"never", "hits", "false", "stack"}
+    lines = "\n".join(report.debugger(json.loads(json.dumps(figures))))
+    assert "to a random point" in lines and "a step back" in lines and "us a hit" in lines and "QEMU" not in lines
+
+
+def test_a_boot_that_does_not_end_is_not_measured(quick, tmp_path, monkeypatch):
+    kernel = tmp_path / "endless"
+    kernel.write_bytes(linux(bytes.fromhex("eb fe")))
+    monkeypatch.setattr(boot, "LONGEST", 1)
+    figures = debugger.measure(kernel, kernel, {"qemu": None})
+    assert figures["missing"] == "Linux does not end within 1 s" and "journeys" not in figures
+    assert any("does not end" in line for line in report.debugger(figures))
+
+
+def test_a_search_that_is_long_enough_is_cancelled(quick, tiny, monkeypatch):
+    """What is measured is what was searched: whole intervals, at least SEARCHED steps."""
+    monkeypatch.setattr(armed, "SEARCHED", 50)
+    session = debugger.machine(tiny, debugger.BOUND)
+    while not session.step(20).ended:
+        session.history.take()
+    found = armed.search(session)
+    assert found["cancelled"] and 50 <= found["steps"] < session.history.line.end
+
+
+def test_what_is_armed_is_met(quick):
+    """The condition is asked at every hit of the busiest place; nothing that is armed is left behind."""
+    session = open_bare(workloads.guest(workloads.ALL[0], 50), history=1 << 24)
+    session.run()
+    assert armed.costs(session)["hits"] > 50 and len(session.breakpoints) == 0
+
+
+class Stub(threading.Thread):
+    """Somebody at a socket who acknowledges packets and answers each with the next of some answers, then never again."""
+
+    def __init__(self, path, answers):
+        super().__init__(daemon=True)
+        self.listening, self.answers, self.heard = socket.socket(socket.AF_UNIX), list(answers), b""
+        self.listening.bind(str(path))
+        self.listening.listen(1)
+
+    def run(self):
+        other, _ = self.listening.accept()
+        while data := other.recv(4096):
+            self.heard += data
+            for _ in range(data.count(b"#")):
+                other.sendall(b"+" + (b"$%s#00" % self.answers.pop(0) if self.answers else b""))
+
+
+def test_the_remote_protocol(tmp_path, monkeypatch):
+    """A packet is framed and summed, its answer acknowledged; one that is never answered is given up."""
+    monkeypatch.setattr(remote, "ANSWER", 0.5)
+    stub = Stub(tmp_path / "stub", [b"T05thread:01;", b"OK"])
+    stub.start()
+    with remote.started(["sleep", "300"], tmp_path) as process:
+        line = remote.Line(tmp_path / "stub", process)
+        assert remote.ask_stub(line, b"s") == b"T05thread:01;" and remote.ask_stub(line, b"bs") == b"OK"
+        with pytest.raises(remote.NoAnswer):
+            remote.ask_stub(line, b"s", 0.5)
+    assert process.returncode is not None
+    assert stub.heard == b"$s#73+$bs#d5+$s#73"
+
+
+def test_a_stub_that_is_not_there(tmp_path, monkeypatch):
+    """A program that ends at once, or never makes its socket, is said to give no answer."""
+    monkeypatch.setattr(remote, "ANSWER", 0.5)
+    for command in (["true"], ["sleep", "300"]):
+        monkeypatch.setattr(emulators, "qemu", lambda folder, *more, command=command: command)
+        assert remote.stub_steps(workloads.ALL[0]) == dict(per_second=0, note="its gdb stub does not answer")
+
+
+def test_an_emulator_that_does_not_record(tiny, monkeypatch):
+    monkeypatch.setattr(remote, "recorder", lambda *_: ["true"])
+    assert remote.steps_back(tiny) == dict(count=0, note="it does not record")
+    monkeypatch.setattr(remote, "LONGEST", 1)
+    monkeypatch.setattr(remote, "recorder", lambda *_: ["sleep", "300"])
+    assert remote.steps_back(tiny) == dict(count=0, note="gave up its recording after 1 s")
+
+
+@pytest.mark.debian
+def test_qemu_steps():
+    if emulators.qemu_version() is None:
+        pytest.skip("qemu is not installed")
+    assert remote.stub_steps(workloads.ALL[0])["per_second"] > 0
+
+
+@pytest.mark.debian
+def test_qemu_takes_the_disk(tmp_path):
+    """The qcow2 file of our making is one: QEMU's own words about it, from a machine that is not started."""
+    if emulators.qemu_version() is None:
+        pytest.skip("qemu is not installed")
+    remote.empty_disk(tmp_path / "disk")
+    command = ["qemu-system-x86_64", "-S", "-display", "none", "-drive", "file=disk,format=qcow2", "-qmp", "unix:qmp,server=on,wait=off"]
+    with remote.started(command, tmp_path) as process:
+        line = remote.Line(tmp_path / "qmp", process)
+        line.until(b"\n")
+        remote.ask_qmp(line, "qmp_capabilities")
+        line.put(b'{"execute":"query-block"}\n')
+        assert b'"virtual-size": 67108864' in line.until(b"\n")

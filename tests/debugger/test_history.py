@@ -6,11 +6,13 @@ import random
 import pytest
 
 import guests
+from vmdbg.debugger import backwards
 from vmdbg.debugger import history as histories
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.history import HistoryError
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.triggers import Trap
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
 from vmdbg.monitor.load_flat import load_flat
@@ -126,6 +128,40 @@ def test_backwards_through_breakpoints_threaded():
     while (stop := s.reverse_run()).has("break"):
         back.append(stop.position)
     assert back == there[::-1] and b.hits == hits
+
+
+@pytest.mark.parametrize("what", ["address", "trap"])
+def test_backwards_through_many_stops_threaded(monkeypatch, what):
+    """Intervals with more stops than are walked through: every one of them is come to, in the opposite order."""
+    monkeypatch.setattr(backwards, "MANY", 3)
+    monkeypatch.setattr(backwards, "SHORT", 10)
+    monkeypatch.setattr(histories, "NEAREST", 20)
+    monkeypatch.setattr(histories, "SPACING", 100.0)
+    s, there = session("dual_mode"), []
+    s.run(5000)
+    s.break_at(s.rip) if what == "address" else s.break_on(Trap(range(256), "software"))
+    s.goto(0)
+    while not (stop := s.run()).has("idle") and len(there) < 40:
+        there.append(stop.position)
+    s.goto(there[-1] + 1)
+    back = []
+    while (stop := s.reverse_run()).has("break") or stop.has("trap"):
+        back.append(stop.position)
+    assert len(there) > 10 and back == there[::-1] and stop.has("beginning")
+
+
+@pytest.mark.parametrize("engine", ["plain", "threaded"])
+def test_ports_that_are_polled_end_a_run_early(tmp_path, engine):
+    """After so many answers the budget is spent, between two instructions; what follows is what would have followed."""
+    at_once, in_parts = echo(tmp_path, engine=engine), echo(tmp_path, engine=engine)
+    at_once.machine.run(1000)
+    runs = 0
+    while in_parts.position < 1000:
+        assert in_parts.machine.run(1000 - in_parts.position, turns=5).reason == "budget"
+        assert in_parts.history.keep.possible()
+        assert not in_parts.machine.cells[0].latched.value
+        runs += 1
+    assert 3 < runs < 500 and digest(in_parts) == digest(at_once)
 
 
 def test_a_search_can_be_cancelled_threaded():

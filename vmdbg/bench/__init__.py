@@ -4,6 +4,7 @@
     emulators   the same images under QEMU and Bochs
     boot        Linux, from its first instruction to its power-off
     latency     single steps, start-up, the build
+    debugger    recording and watching a boot, going back in it (armed: breakpoints; remote: QEMU's own debugger)
     report      figures as a table
 
 Guest instructions per second of user CPU time, start-up subtracted: the same image run with one iteration.
@@ -12,7 +13,7 @@ Guest instructions per second of user CPU time, start-up subtracted: the same im
 import json as json_format
 from pathlib import Path
 
-from vmdbg.bench import boot, emulators, latency, report, workloads
+from vmdbg.bench import boot, debugger, emulators, latency, report, workloads
 
 REPEATS = 3  # of each measurement; the best counts
 
@@ -38,7 +39,7 @@ def measure(
     """All figures, as JSON has them, or those of `only` one part; an emulator that is not installed is None."""
     found = emulators.installed()
     names = ["vmdbg", *(e.name for e in emulators.ALL if found[e.name])]
-    figures: dict = dict(emulators=found, workloads={}, boot={}, steps={}, start={}, build=None)
+    figures: dict = dict(emulators=found, workloads={}, boot={}, steps={}, start={}, debugger={}, build=None)
     if only in (None, "boot"):
         figures["boot"] = boot.measure(kernel, initrd, found, progress)
     for workload in workloads.ALL if only in (None, "workloads") else ():
@@ -48,6 +49,8 @@ def measure(
         figures["steps"] = latency.steps()
         progress("start")
         figures["start"] = latency.start(repeats)
+    if only in (None, "debugger"):
+        figures["debugger"] = debugger.measure(kernel, initrd, found, progress)
     if build:
         progress("building the core")
         figures["build"] = latency.build()

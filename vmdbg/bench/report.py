@@ -5,6 +5,9 @@ from rich.table import Table
 
 TITLES = dict(vmdbg="vmdbg", qemu="QEMU TCG", qemu_icount="QEMU -icount", bochs="Bochs")
 MILLION = 1_000_000
+JOURNEYS = dict(
+    goto="to a random point", reverse_step="a step back", previous_trap="to the trap before", previous_port="to the port access before"
+)
 
 
 class Progress:
@@ -49,6 +52,10 @@ def show(figures: dict) -> None:
     s, t = figures["steps"], figures["start"]
     if s:
         show_latency(console, s, t)
+    if figures["debugger"]:
+        console.print()
+        for line in debugger(figures["debugger"]):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     if figures["build"] is not None:
         console.print(f"Build of the core: {figures['build']} s", highlight=False)
 
@@ -70,6 +77,54 @@ def show_latency(console: Console, s: dict, t: dict) -> None:
     console.print(f"\nSingle steps a second: {s['machine']:,} by Machine.step, {s['session']:,} by Session.step", highlight=False)
     times = f"{t['first_instruction']:.2f} s to the first instruction, {t['first_frame']:.2f} s to the app's first frame"
     console.print(f"Start: {times}, {t['first_snapshot']:.2f} s to the guest in it ({t['user_cpu']:.2f} s of CPU)", highlight=False)
+
+
+def debugger(figures: dict) -> list[str]:
+    """A line for every figure of the debugger."""
+    steps, start = figures["steps"], figures["start"]
+    rows = [
+        ("single steps a second of CPU", f"{steps['machine']:,} by Machine.step, {steps['session']:,} by Session.step"),
+        ("first frame", f"{start['first_frame']:.2f} s; the guest in it: {start['first_snapshot']:.2f} s"),
+    ]
+    if (qemu := figures.get("qemu_steps")) is not None:
+        rows.append(("QEMU's gdb stub", qemu["note"] or f"{qemu['per_second']:,} single steps a second by the clock"))
+    if "missing" in figures:
+        rows.append(("a boot of Linux", figures["missing"]))
+    else:
+        rows += recording(figures["recording"])
+        rows += [(JOURNEYS[name], milliseconds(found)) for name, found in figures["journeys"].items()]
+        found, armed = figures["search"], figures["armed"]
+        how = f"{found['steps'] / MILLION:,.0f} million steps{', then cancelled' if found['cancelled'] else ''}"
+        rate = f"{found['backwards'] / MILLION:,.0f} million a second, {found['ratio']:.2f} of the way forwards"
+        rows += [
+            ("search backwards", f"{rate} ({how})"),
+            ("20 addresses and a trap, never hit", f"{armed['never']:+.1f} %"),
+            ("condition that is false", f"{armed['false']:.1f} us a hit ({armed['hits']:,} hits)"),
+            ("watchpoint on the stack's page", f"{armed['stack']:.2f} times as long"),
+        ]
+    if (qemu := figures.get("qemu_back")) is not None:
+        rows.append(("QEMU's rr, a step back", (milliseconds(qemu) if qemu["count"] else "") + f" {qemu['note']}".rstrip()))
+    return ["The debugger:", *(f"  {name:<36} {text.strip()}" for name, text in rows)]
+
+
+def recording(found: dict) -> list[tuple[str, str]]:
+    seconds, process = found["seconds"], found["process"]
+    whole = f"{percent(process['recorded'], process['plain'])} with its other threads"
+    return [
+        ("a boot of Linux", f"{found['instructions']:,} instructions in {seconds['plain']:.2f} s of CPU"),
+        ("recorded", f"{found['recording']:+.1f} %, {whole}"),
+        ("its trace", f"{found['trace'] / MILLION:,.1f} MB, {found['checkpoints']:,} checkpoints"),
+        ("watched 25 times a second", f"{found['watching']:+.1f} %"),
+    ]
+
+
+def percent(more: float, less: float) -> str:
+    return f"{100 * (more / max(less, 1e-6) - 1):+.1f} %"
+
+
+def milliseconds(found: dict) -> str:
+    text = f"{found['median']:,.1f} ms in the median of {found['count']}, {found['worst']:,.1f} at worst"
+    return text + (f" (of CPU {found['cpu_median']:,.1f} and {found['cpu_worst']:,.1f})" if "cpu_median" in found else "")
 
 
 def cell(workload: dict, name: str) -> str:

@@ -14,9 +14,9 @@ def bench(
     build: bool = False,
     kernel: str | None = None,
     initrd: str | None = None,
-    only: Literal["workloads", "boot", "latency"] | None = None,
+    only: Literal["workloads", "boot", "latency", "debugger"] | None = None,
 ) -> int:
-    """Measure the engine: alu, memory, fib, sys, a boot of Linux, single steps, start; Bochs and QEMU too, where they are
+    """Measure the engine: alu, memory, fib, sys, a boot of Linux, single steps, start, the debugger; Bochs and QEMU too, where they are
     installed.
 
     Parameters
@@ -30,7 +30,7 @@ def bench(
     initrd
         Its initial RAM disk, which has to switch the machine off: otherwise one is made of Debian's busybox-static.
     only
-        One part: workloads, boot, or latency (steps and start).
+        One part: workloads, boot, latency (steps and start), or debugger (recording a boot, going back in it, breakpoints).
     """
     for option, name in (("--kernel", kernel), ("--initrd", initrd)):
         if name is not None and not os.path.isfile(name):

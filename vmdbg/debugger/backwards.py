@@ -23,6 +23,7 @@ STRETCH = 2_000_000  # steps of a search before it is asked whether it goes on
 PARTS = 8  # in which a search for a trap divides its way
 FEW, SHORT = 32, 5_000  # deliveries, steps that are looked at one by one
 DEAR = 300_000  # steps that take as long as a checkpoint does
+MANY = 100  # stops in an interval, after which the last one is looked for from its end
 APART = 0.01  # seconds of a search between two checkpoints at stops
 AFTERWARDS = ("watch", "mode")  # stops of the machine that come after the step they are about
 ALL_VECTORS = range(256)
@@ -149,7 +150,7 @@ def find_last(session, history: History, here: int, until, traps, wanted) -> Sto
         else:
             hit = walk(session, history, last, last < here, until, traps, wanted)
         if hit is not None:
-            if hit.position != first.position or not n or not any(int(cpu.watching) for cpu in session.machine.cpus):
+            if hit.position != first.position or not n or not watching(session):
                 return hit
             history.restore(intervals[n - 1])  # the step before may have its part in this stop
             whole = walk(session, history, first.position, True, until, traps, wanted)
@@ -226,7 +227,7 @@ def walk(session, history: History, last: int, closed: bool, until, traps, wante
     closed: what the step that leads to `last` did counts too (a watchpoint stops after it); no other interval sees it.
     """
     start = near = history._base
-    hit, resume, looked = None, False, perf_counter()
+    hit, resume, looked, hits = None, False, perf_counter(), 0
     while session.position < last:
         check(session)
         found = history.run(min(last - session.position, STRETCH), resume)
@@ -238,7 +239,9 @@ def walk(session, history: History, last: int, closed: bool, until, traps, wante
             break
         if wanted is not None and stop.has("step") and not wanted(session):
             continue
-        hit = stop
+        hit, hits = stop, hits + 1
+        if hits >= MANY and last - session.position > SHORT and history.keep.possible() and not watching(session):
+            return last_of_many(session, history, last, closed, until, traps, wanted)
         if history.keep.possible() and (near is start or perf_counter() - looked > APART):
             near, looked = history.take(temporary=True), perf_counter()
     if hit is None:
@@ -261,6 +264,25 @@ def walk(session, history: History, last: int, closed: bool, until, traps, wante
                 return stop
         if session.position > hit.position:
             raise HistoryError(f"the stop at position {hit.position:,} did not come again")
+
+
+def last_of_many(session, history: History, last: int, closed: bool, until, traps, wanted) -> Stop | None:
+    """Be at the last stop from the one here, before its step, to `last`: by way of checkpoints that are ever nearer to it."""
+    here = history.take(temporary=True).position
+    history.approach(last)
+    starts = [s for s in history.line.saved if here <= s.position < last]
+    for start in reversed(starts):
+        history.restore(start)
+        hit = walk(session, history, last, closed, until, traps, wanted)
+        if hit is not None:
+            return hit
+        last, closed = start.position, True
+    return None
+
+
+def watching(session) -> bool:
+    """Whether stops come after the step they are about."""
+    return any(int(cpu.watching) for cpu in session.machine.cpus)
 
 
 def reverse_over(session) -> Stop:

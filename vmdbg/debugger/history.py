@@ -264,13 +264,18 @@ class History:
         saved = self.line.saved[self.line.before(position)]
         if position < here or saved.position > here:
             self.restore(saved)
+        self.approach(position)
+        self._give_again()
+
+    def approach(self, position: int) -> None:
+        """Run to a position ahead; temporary checkpoints stay on the way."""
         ahead = (position - self.position) // NEARER
         while ahead >= NEAREST:
             self.forward(position - ahead)
-            self.take(temporary=True)
+            if self.keep.possible():
+                self.take(temporary=True)
             ahead //= NEARER
         self.forward(position)
-        self._give_again()
 
     def forward(self, position: int) -> None:
         """Run to a position ahead, whatever is armed."""

@@ -35,7 +35,7 @@ class PageVersions:
             for n in reversed(range(len(self._buffers))):
                 if len(self._buffers[n]) >= count:
                     return self._buffers.pop(n)[:count]
-        return np.empty((max(count, LEAST_ROOM), PAGE), np.uint8)[:count]
+        return np.empty((max(1 << count.bit_length(), LEAST_ROOM), PAGE), np.uint8)[:count]  # what is not touched costs nothing
 
     def add(self, contents: np.ndarray) -> np.ndarray:
         """The numbers of new versions, one for each row of 4096 bytes; `contents` is not the caller's any more."""
