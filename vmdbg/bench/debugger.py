@@ -18,14 +18,13 @@ from vmdbg.debugger.history import BOUND
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.trace_writer import TraceWriter
-from vmdbg.debugger.triggers import Port
+from vmdbg.debugger.vm_exits import Exits
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
 
 POINTS, SEED = 50, 4  # of the journeys
 REPEATS = 2  # of each boot; the best counts
 COLUMNS = 120  # of the timeline that is watched
-ALL_PORTS = range(1 << 16)
 
 
 class Late(Exception):
@@ -178,7 +177,7 @@ def watched(linux: boot.Linux, trace: Path) -> dict[str, float]:
 
 
 def journeys(session: Session) -> dict:
-    """To random points, and from each of them a step back, to the trap before, and to the port access before."""
+    """To random points, and from each of them a step back, to the trap before, and to the VM exit before."""
     history = session.history
     assert history is not None
     history.leave_end()
@@ -196,9 +195,8 @@ def journeys(session: Session) -> dict:
         timed("reverse_step", session.reverse_step)
         timed("previous_trap", session.previous_trap)
         session.goto(point)
-        b = session.break_on(Port(ALL_PORTS, "rw"))
-        timed("previous_port", session.reverse_run)
-        session.breakpoints.delete(b.number)
+        with session.stopping_at(Exits()):
+            timed("previous_exit", session.reverse_run)
     return {name: figures_of(found) for name, found in took.items()}
 
 

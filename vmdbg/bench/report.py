@@ -6,7 +6,7 @@ from rich.table import Table
 TITLES = dict(vmdbg="vmdbg", qemu="QEMU TCG", qemu_icount="QEMU -icount", bochs="Bochs")
 MILLION = 1_000_000
 JOURNEYS = dict(
-    goto="to a random point", reverse_step="a step back", previous_trap="to the trap before", previous_port="to the port access before"
+    goto="to a random point", reverse_step="a step back", previous_trap="to the trap before", previous_exit="to the VM exit before"
 )
 
 

@@ -267,17 +267,30 @@ def walk(session, history: History, last: int, closed: bool, until, traps, wante
 
 
 def last_of_many(session, history: History, last: int, closed: bool, until, traps, wanted) -> Stop | None:
-    """Be at the last stop from the one here, before its step, to `last`: by way of checkpoints that are ever nearer to it."""
-    here = history.take(temporary=True).position
-    history.approach(last)
-    starts = [s for s in history.line.saved if here <= s.position < last]
-    for start in reversed(starts):
-        history.restore(start)
-        hit = walk(session, history, last, closed, until, traps, wanted)
-        if hit is not None:
-            return hit
-        last, closed = start.position, True
+    """Be at the last stop from the one here, before its step, to `last`: among those of the last part that has any."""
+    begin, start, parts = session.position, history.take(temporary=True), []
+    for part in range(1, PARTS + 1):
+        upto = begin + (last - begin) * part // PARTS
+        parts.append((start, upto, count_stops(session, history, upto)))
+        if part < PARTS and history.keep.possible():
+            start = history.take(temporary=True)
+    for start, upto, count in reversed(parts):
+        if count:
+            history.restore(start)
+            hit = walk(session, history, upto, closed or upto < last, until, traps, wanted)
+            if hit is not None:
+                return hit
     return None
+
+
+def count_stops(session, history: History, last: int) -> int:
+    """Run to `last`; how often the machine stopped on the way, whatever for."""
+    count, resume = 0, False
+    while session.position < last:
+        check(session)
+        resume = history.run(min(last - session.position, STRETCH), resume).reason in BEFORE
+        count += resume
+    return count
 
 
 def watching(session) -> bool:

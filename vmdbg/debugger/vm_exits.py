@@ -59,10 +59,14 @@ def names() -> list[str]:
 
 @functools.cache
 def forms_leaving(reason: int | None) -> frozenset[int]:
-    """Numbers of the forms that leave for a reason; None: for any that is usual."""
+    """Numbers of the forms that leave for a reason; None: for any that is usual.
+
+    What has 64-bit operands switches no tasks: nothing does in 64-bit mode (SDM vol. 3, 9.7).
+    """
     from isa.forms import FORMS
 
-    rows = ((n, f.row.exit) for n, f in enumerate(FORMS) if f.row.exit is not None)
+    possible = ((n, f) for n, f in enumerate(FORMS) if f.osize != 64 or f.row.exit != exits.TASK_SWITCH)
+    rows = ((n, f.row.exit) for n, f in possible if f.row.exit is not None)
     return frozenset(n for n, e in rows if (e.control in USUAL if reason is None else e.number == reason))
 
 
