@@ -1,6 +1,8 @@
 """vmdbg record, replay --verify, trace info: what they print, and their exit status."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +12,9 @@ import pytest
 TOP = Path(__file__).parents[2]
 
 
-def vmdbg(*arguments, **options):
+def vmdbg(*arguments, cwd=TOP, **options):
     command = [sys.executable, "-m", "vmdbg", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=TOP, env=dict(os.environ, **options))
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=cwd, env=dict(os.environ, **options))
 
 
 @pytest.fixture
@@ -51,3 +53,34 @@ def test_a_damaged_trace_threaded(recorded):
 def test_refusals_threaded(arguments, words):
     found = vmdbg(*arguments)
     assert found.returncode == 2 and words in found.stderr and found.stderr.count("\n") == 1 and "Traceback" not in found.stderr
+
+
+# mov ecx,100000000; wait: dec ecx; jnz wait; read: in al,61h; and al,10h; add [8000h],al; jmp read
+WAITS_THEN_ASKS = bytes.fromhex("66b900e1f505 6649 75fc e461 2410 00060080 ebf6")
+WAITED = 200_000_001  # steps
+
+
+def test_a_trace_of_another_version_threaded(tmp_path):
+    """Recorded by a program whose bit for the refresh of memory toggles at another speed: it opens, is the same until that is
+    read, and it is said where it differs."""
+    other = tmp_path / "other"
+    for name in ("isa", "vmdbg", "guests"):
+        shutil.copytree(TOP / name, other / name, ignore=shutil.ignore_patterns("__pycache__"))
+    pit = other / "vmdbg/machine/board/pit.py"
+    pit.write_text(pit.read_text().replace("REFRESH = 15085", "REFRESH = 15000"))
+    (tmp_path / "guest").write_bytes(WAITS_THEN_ASKS)
+    options = ("--bits", "16", "--memory", "1M", "--max-instructions", "200_200_000", "-o", tmp_path / "trace")
+    there = dict(cwd=other, PYTHONPATH=str(other))
+    assert vmdbg("record", tmp_path / "guest", *options, **there).returncode == 74
+    found = vmdbg("replay", tmp_path / "trace", "--verify")
+    assert found.returncode == 1 and found.stderr == ""
+    said = re.fullmatch(
+        r".*trace, which another version recorded: equal to position ([\d,]+); "
+        r"at position ([\d,]+), or since, it is not what was recorded: (.+)\n",
+        found.stdout,
+    )
+    assert said is not None
+    good, position = (int(n.replace(",", "")) for n in said.groups()[:2])
+    assert 0 < good <= WAITED < position and said[3].startswith(("the state of gpr", "memory at 0x8000"))
+    info = vmdbg("trace", "info", tmp_path / "trace").stdout
+    assert re.search(r"^semantics    [0-9a-f]{16}; this program: [0-9a-f]{16}$", info, re.M)
