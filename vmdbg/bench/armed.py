@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 
 from vmdbg.debugger.expressions import parse
+from vmdbg.debugger.memory_triggers import Memory
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.stop import Stop
-from vmdbg.debugger.triggers import Memory
 from vmdbg.machine.machine import PAGE
 from vmdbg.machine.state import RSP
 

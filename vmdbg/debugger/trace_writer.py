@@ -63,16 +63,16 @@ class TraceWriter:
         self._bad = False
         try:
             self._file = path.open("wb", buffering=0)
-            self._file.write(MAGIC + self._head(session))
+            self._put(MAGIC + self._head(session))
             for data in disk_frames(session.monitor.guest):
-                self._file.write(data)
+                self._put(data)
+            for saved in self.history.line.saved:  # before anything runs: from here on there is something to open
+                self._put(self._text() + self._checkpoint(saved))
         except OSError as e:
             raise TraceError(f"{path}: {e.strerror or e}") from None
         self._thread = threading.Thread(target=self._write, name="trace", daemon=True)
         self._thread.start()
         self.history.taken, self.history.given = self._taken, self._given
-        for saved in self.history.line.saved:
-            self._taken(self.history.line, saved)
 
     def _head(self, session) -> bytes:
         symbols = session.symbols
@@ -90,11 +90,14 @@ class TraceWriter:
 
     def _taken(self, line: Line, saved: Saved) -> None:
         """A checkpoint at the end of the line; one that begins another line is the end of what this file can hold."""
+        text = self._text()
+        self._queue.put(lambda: [text, self._checkpoint(saved)])
+
+    def _text(self) -> bytes:
+        """The frame of what the guest said since the last one, if anything."""
         said = self.transcript.tail(self.transcript.said - self._told)
         self._told = self.transcript.said
-        if said:
-            self._queue.put(lambda: [frame(b"TEXT", said)])
-        self._queue.put(lambda: [self._checkpoint(saved)])
+        return frame(b"TEXT", said) if said else b""
 
     def _given(self, line: Line, given: Input) -> None:
         data = frame(b"INPT", encode((given.position, given.clock, given.what, given.value, given.acknowledged)))
