@@ -283,3 +283,24 @@ def test_every_kind_of_stop_backwards(tmp_path, lines):
     while not (stop := s.reverse_run()).has("beginning"):
         back.append((stop.position, {r.kind for r in stop.reasons}, int(s.cpu.gpr[0])))
     assert [b for b in back if b[0] <= there[-1][0]] == there[::-1]
+
+
+def test_steps_one_by_one_are_steps():
+    """A loop of single steps stops as a count of them does: at breakpoints set meanwhile, at the end, and in the past; it is recorded."""
+    one, many = session("dual_mode"), session("dual_mode")
+    for _ in range(700):
+        one.step()
+    many.step(700)
+    assert one.position == many.position == one.history.line.end == one.stop.position
+    assert one.stop.has("step") and one.registers.rip == many.registers.rip
+    here = one.rip
+    one.reverse_step(3)
+    assert (one.step().position, one.step().position, one.step().position) == (698, 699, 700) and one.rip == here
+    one.step()
+    one.break_at(one.rip)
+    one.reverse_step(1)
+    assert one.step().has("step") and one.step().position == 702
+    one.breakpoints.delete(1)
+    one.step()
+    one.interrupt()
+    assert one.step().has("step") and one.position == 704

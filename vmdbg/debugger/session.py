@@ -10,14 +10,14 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from vmdbg.debugger import backwards
+from vmdbg.debugger import backwards, stepping
 from vmdbg.debugger.armed import BEFORE, Armed, stop_of
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.causes import Autopsy, autopsy
 from vmdbg.debugger.delivery_steps import Delivery, waiting
 from vmdbg.debugger.expressions import Context
 from vmdbg.debugger.history import BOUND, History, HistoryError
-from vmdbg.debugger.listing import Listing, call_like
+from vmdbg.debugger.listing import Listing
 from vmdbg.debugger.mark import Mark
 from vmdbg.debugger.memory import Memory
 from vmdbg.debugger.picture import VgaPicture
@@ -30,7 +30,7 @@ from vmdbg.debugger.symbols import Symbols
 from vmdbg.debugger.timeline_view import TimelineView, timeline_view
 from vmdbg.debugger.triggers import Address, Event, Trap, Trigger, wants_of
 from vmdbg.debugger.writing import WriteError, check_memory, check_register, put_memory, put_register
-from vmdbg.machine.state import F_IF, RSP
+from vmdbg.machine.state import F_IF
 
 if TYPE_CHECKING:
     from vmdbg.debugger.commands.interpreter import Interpreter
@@ -93,6 +93,7 @@ class Session:
         self.progress: Callable[[float], None] | None = None  # hears how much of a search backwards is done, 0 to 1
         self._interrupted = threading.Event()
         self._slice = FIRST_SLICE
+        self.stepped: Stop | None = None  # the last stop, if it came after a step that met nothing
         self.armed = Armed(self.machine)
         self.stopped_at: deque[int] = deque(maxlen=STOPS)  # positions at which something asked for stopped it
         self.traced: deque[tuple[int, int, str]] = deque(maxlen=TRACED)  # (position, breakpoint, words) of those that only trace
@@ -269,9 +270,13 @@ class Session:
 
     def step(self, count: int = 1) -> Stop:
         """`count` steps; fewer if a breakpoint, a trap that is waited for, or the end comes first."""
+        if count == 1 and self.stop is self.stepped and (stop := stepping.step_plainly(self)) is not None:
+            return stop
         last = self.position + count
         done = Reason("step", f"{count:,} steps" if count > 1 else "step")
-        return self._go(lambda: last - self.position, done, frozenset(), frozenset())
+        stop = self._go(lambda: last - self.position, done, frozenset(), frozenset())
+        self.stepped = stop if stop.has("step") and not self.breakpoints.table else None
+        return stop
 
     def _go(self, left: Callable[[], int] | None, done: Reason, until: frozenset[int], traps: frozenset[int]) -> Stop:
         """Run slice by slice until something stops it, or nothing is left to do: then `done` is why."""
@@ -286,7 +291,7 @@ class Session:
         while True:
             budget = self._slice if remaining is None else min(self._slice, remaining)
             if budget <= 0:
-                return self._stopped(Stop(self.position, (done,)))
+                return self.stopped(Stop(self.position, (done,)))
             if self.feed is not None:
                 budget = min(budget, self.feed())
             if history is not None:
@@ -303,7 +308,7 @@ class Session:
                 if stop.has("idle") and not interrupted.is_set() and self.more is not None and self.more():
                     resume, remaining = False, None if left is None else left()
                     continue
-                return self._stopped(stop)
+                return self.stopped(stop)
             if found.reason == "wait":
                 resume = resume and self.position == position
                 if self.idle is not None and not interrupted.is_set():
@@ -320,19 +325,11 @@ class Session:
                 self.between()
                 looked = time.perf_counter()
             if interrupted.is_set():
-                return self._stopped(Stop(self.position, (Reason("pause", "paused"),)))
+                return self.stopped(Stop(self.position, (Reason("pause", "paused"),)))
 
     def step_over(self) -> Stop:
         """One step, but a call, a software interrupt or a repeated string instruction as a whole."""
-        found = self.listing.decode(self.rip)
-        if found is None or not call_like(found):
-            return self.step()
-        after, stack = self.rip + found.length, int(self.cpu.gpr[RSP])
-        while True:
-            stop = self.run(until={after})
-            arrived = stop.has("step") and self.rip == after
-            if not arrived or int(self.cpu.gpr[RSP]) >= stack or stop.has("break"):
-                return stop
+        return stepping.step_over(self)
 
     def next_trap(self) -> Stop:
         """Run to the next trap of any kind: before it is delivered."""
@@ -426,7 +423,7 @@ class Session:
         """What is recorded as a strip of so many columns; None if nothing is.  From the session's own thread."""
         return None if self.history is None else timeline_view(self.history, self.stopped_at, columns)
 
-    def _stopped(self, stop: Stop) -> Stop:
+    def stopped(self, stop: Stop) -> Stop:
         self.arrived(stop)
         for number in {r.breakpoint for r in stop.reasons if r.breakpoint is not None}:
             b = self.breakpoints.table.get(number)

@@ -51,6 +51,16 @@ class Stop:
     def ended(self) -> bool:
         return any(r.kind in ENDS for r in self.reasons)
 
+    @classmethod
+    def stepped(cls, position: int) -> "Stop":
+        """After one step; made quickly, for loops of single steps."""
+        stop = object.__new__(cls)
+        stop.__dict__.update(_STEPPED, position=position)
+        return stop
+
     @property
     def text(self) -> str:
         return "; ".join(r.text for r in self.reasons)
+
+
+_STEPPED = dict(Stop(0, (Reason("step", "step"),)).__dict__)
