@@ -3,6 +3,7 @@
 import pytest
 
 from tests.debugger.stub_session import CODE, stub_session
+from vmdbg.debugger.commands.dialects import DIALECTS
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import COMMANDS, CommandError
 
@@ -151,3 +152,125 @@ def test_help_lists_every_command():
     text = "\n".join(interpreter().execute("help"))
     for c in COMMANDS.values():
         assert c.help in text
+
+
+WRITTEN = [
+    ("set eax = 5", "eax = 0x5", "p eax", "0x5  5"),
+    ("set $ax = -1", "ax = 0xffff", "p/x ax", "0xffff"),
+    ("set zf = 1", "zf = 0x1", "p zf", "0x1  1"),
+    ("set var rbx = start + 2", "rbx = 0x7c02", "p/x rbx", "0x7c02"),
+    ("set [0x500] = 0x1234", "u16(0x500) = 0x1234", "x/2xh 0x500", "00000500: 0x1234  0x0000"),
+    ("set u32(0x500) = 1 == 1", "u32(0x500) = 0x1", "x/2xh 0x500", "00000500: 0x0001  0x0000"),
+    ("set u8(start)=0xf4", "u8(0x7c00) = 0xf4", "x/1xb start", "00007c00 <start>: 0xf4"),
+]
+
+
+@pytest.mark.parametrize("line, answer, look, expected", WRITTEN)
+def test_set(line, answer, look, expected):
+    i = real_interpreter()
+    assert i.execute(line) == [answer] and i.execute(look)[0].partition("  <")[0] == expected.partition("  <")[0]
+
+
+def real_interpreter():
+    from tests.debugger.test_triggers import interpreter as of
+
+    i = of()
+    i.session.symbols = type(i.session.symbols)({"start": CODE})
+    return i
+
+
+REFUSED = [
+    ("set", "expected set REGISTER"),
+    ("set eax", "expected set REGISTER"),
+    ("set eax = ", "expected set REGISTER"),
+    ("set eax == 5", "expected set REGISTER"),
+    ("set frob = 5", "'frob' is no register and no memory"),
+    ("set al = 0x100", "does not fit into al"),
+    ("set u8(0x500) = 256", "does not fit into 1 byte"),
+    ("set [0xfee00000] = 1", "RAM"),
+    ("set cpl = 3", "cannot be written"),
+    ("set eax = nowhere", "is no register, no symbol"),
+    ("b 0x7c00 in ring 4", "a ring from 0 to 3, not '4'"),
+    ("b 0x7c00 on cpu 1", "a cpu from 0 to 0, not '1'"),
+    ("b 0x7c00 in cr3 nowhere", "is no register, no symbol"),
+    ("b 0x7c00 in frob", "expected 'in ring N', 'in cr3 EXPRESSION' or 'on cpu N'"),
+    ("b 0x7c00 on ring 3", "expected 'in ring N'"),
+    ("bp trap PF in ring", "expected 'in ring N'|expected a vector"),
+    ("b 0x10000:0", "a segment and an offset of 16 bits"),
+    ("b 0:0x10000", "a segment and an offset of 16 bits"),
+    ("b nowhere:4", "is no register"),
+    ("bp execute", "expected an address"),
+    ("bp execute 0x7c00 0", "a length from 1"),
+    ("vb 0x7c00", "expected segment:offset"),
+    ("pb", "expected a physical address"),
+    ("modebp weird", "expected a mode"),
+    ("vmexitbp weird", "the number or the name of a VM exit"),
+    ("info vmcs", "this machine has no VMCS"),
+    ("info evtchn", "this machine has no event channels"),
+    ("finish now", "takes nothing"),
+    ("bt 0", "from 1 up"),
+    ("advance", "expected an address"),
+    ("watch 0x500 0x20000", "a length from 1"),
+    ("who 0x500 0x", "0x"),
+]
+
+
+@pytest.mark.parametrize("line, words", REFUSED)
+def test_what_is_refused(line, words):
+    i = real_interpreter()
+    with pytest.raises(CommandError, match=words):
+        i.execute(line)
+    assert (i.session.position, len(i.session.breakpoints)) == (0, 0)
+
+
+PLACES = [
+    ("b 0x7c0:5", "breakpoint 1    0x7c05 start+0x5"),
+    ("b 07c0:0005", "breakpoint 1    0x7c05 start+0x5"),  # as the disassembly shows it
+    ("b cs:ip + 3", "breakpoint 1    0x7c03 start+0x3"),
+    ("b ax:0x7c02", "breakpoint 1    0x7c02 start+0x2"),
+    ("vb 0x7c0:5", "breakpoint 1    0x7c05 start+0x5"),
+    ("lb 0x7c05 once", "breakpoint 1    0x7c05 start+0x5  once"),
+    ("pb 0x7c05", "breakpoint 1    at physical 0x7c05"),
+    ("modebp", "breakpoint 1    mode protected"),
+    ("bp execute start 0x10", "breakpoint 1    execute of 0x7c00-0x7c0f"),
+    ("bp execute 0x7c00 physical", "breakpoint 1    execute of physical 0x7c00"),
+    ("bp write 0x500 + 8", "breakpoint 1    write of 0x508-0x509"),
+    ("bp write 0x500 010", "breakpoint 1    write of 0x500-0x509"),
+    ("b start in ring 3 in cr3 0x1000 + 0x1000 on cpu 0 once count 2 if ax == 1", None),
+    ("b start once if ax == 1 in ring 3", "breakpoint 1    0x7c00 start  in ring 3  if ax == 1  once"),
+]
+
+
+@pytest.mark.parametrize("line, expected", PLACES)
+def test_places(line, expected):
+    expected = expected or "breakpoint 1    0x7c00 start  in ring 3 in cr3 0x2000 on cpu 0  if ax == 1  once  count 2"
+    assert real_interpreter().execute(line) == [expected]
+
+
+def test_every_instruction_of_a_range():
+    i = real_interpreter()
+    i.execute("bp execute 0x7c03 4")
+    found = []
+    while not i.session.run().ended:
+        found.append(i.session.rip)
+    assert found == [0x7C03, 0x7C05, 0x7C06]
+
+
+def test_tables_of_real_mode():
+    i = real_interpreter()
+    assert i.execute("info ivt 0x20") == ["IVT at 0, 256 vectors", "20      0000:7000"] or "20" in i.execute("info ivt 0x20")[1]
+    assert i.execute("info tss") == ["no task: real mode has none"]
+    assert i.execute("creg")[0].startswith("cr0  ") and " pe" in i.execute("info creg")[0]
+    assert i.execute("sreg")[1].startswith("cs   0000  base 00000000")
+    assert i.execute("page 0x1234") == ["paging is off: linear 1234 is physical 1234"]
+    assert isinstance(i.execute("info tlb"), list)
+
+
+def test_words_of_other_debuggers():
+    """By their key maps only: with gdb's, p prints and t runs to a trap."""
+    i = Interpreter(stub_session(), DIALECTS["windbg"])
+    assert i.execute("t")[0] == "1: step" and i.execute("p 3")[0].startswith("7: ") and i.execute("r ax")[0].startswith("ax")
+    assert i.execute("u start 1")[0].startswith("   0000:7c00") and "trap" in i.execute("bp trap 0x22")[0]
+    assert "trap 34" in i.execute("g")[0]
+    assert Interpreter(stub_session(), DIALECTS["bochs"]).execute("p")[0] == "1: step"
+    assert interpreter().execute("p 3") == ["0x3  3"]

@@ -7,6 +7,7 @@ import pytest
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.reverse_finish import reverse_finish
 from vmdbg.debugger.session import Session
+from vmdbg.debugger.symbols import read_symbols
 from vmdbg.machine.machine import Machine
 from vmdbg.machine.state import RSP
 from vmdbg.machine.watch import MODE_CPL, mode_word
@@ -19,7 +20,8 @@ MEMORY, LAST = 16 << 20, 20_000
 
 def dual_mode() -> Session:
     machine = Machine(MEMORY)
-    session = Session(Bare(machine, load_guest(Path("guests/dual_mode/dual_mode.elf"), Options(memory=MEMORY))))
+    image = Path("guests/dual_mode/dual_mode.elf")
+    session = Session(Bare(machine, load_guest(image, Options(memory=MEMORY))), read_symbols(image))
     session.record()
     return session
 
@@ -35,12 +37,21 @@ COMMANDS = (
     "bp cr 3 w",
     "watch 0x1014e8 16",
     "bp io 0x3f8 w if value == 0x65",
+    "bp exit CR_ACCESS",
+    "bp execute start_a 16 in ring 3 on cpu 0",
+    "bp trap 0x80 in cr3 cr3_of_a",
+    "b dual_mode.asm:478",
+    "bp trap 14 in ring 3",
 )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_forwards_and_backwards(command):
     s = dual_mode()
+    if "cr3_of_a" in command:  # the address space of the first page fault
+        s.run(traps={14})
+        command = command.replace("cr3_of_a", hex(s.registers.cr3))
+        s.goto(0)
     Interpreter(s).execute(command)
     forwards = []
     while not (stop := s.run(limit=LAST)).ended and s.position < LAST and not stop.has("limit") and not stop.has("idle"):
@@ -50,6 +61,22 @@ def test_forwards_and_backwards(command):
     while not (stop := s.reverse_run()).has("beginning"):
         backwards.append((s.position, stop.text))
     assert backwards[::-1] == forwards
+
+
+def test_limits_are_what_they_say():
+    """A breakpoint of any kind in a ring, an address space, on a vCPU: the stops of the one without that are there."""
+    for kind in ("bp trap 0-255", "bp io 0x3f8 w", "bp insn sensitive", "bp ring", "watch 0x1014e8 16", "bp exit"):
+        s, everywhere, limited = dual_mode(), [], []
+        Interpreter(s).execute(kind)
+        while s.run(limit=LAST).has("limit") is False and s.position < LAST and not s.stop.ended and not s.stop.has("idle"):
+            everywhere.append((s.position, int(s.cpu.cpl), s.registers.cr3))
+        for ring in (0, 3):
+            for root in {cr3 for _, _, cr3 in everywhere}:
+                s = dual_mode()
+                Interpreter(s).execute(f"{kind} in ring {ring} in cr3 {root:#x} + 0x18 on cpu 0")
+                while s.run(limit=LAST).has("limit") is False and s.position < LAST and not s.stop.ended and not s.stop.has("idle"):
+                    limited.append((s.position, ring, root))
+        assert sorted(limited) == everywhere and everywhere, kind
 
 
 def test_single_steps_agree():

@@ -127,7 +127,8 @@ class Debug:
                 unpacked = section.data()
                 stream, size = io.BytesIO(unpacked), len(unpacked)
             else:
-                stream, size = Window(file, section["sh_offset"], section["sh_size"]), section["sh_size"]
+                size = min(section["sh_size"], max(0, whole.size - section["sh_offset"]))
+                stream = Window(file, section["sh_offset"], size)
             found[argument] = DebugSectionDescriptor(stream, name, section["sh_offset"], size, section["sh_addr"])
             self._sections[argument] = stream, size
         config = DwarfConfig(little_endian=elf.little_endian, default_address_size=elf.elfclass // 8, machine_arch=elf.get_machine_arch())
@@ -233,6 +234,7 @@ class Debug:
         high = attributes["DW_AT_high_pc"]
         return [(low, high.value if high.form == "DW_FORM_addr" else low + high.value, unit)]
 
+    @careful(list)
     def _aranges(self) -> list[tuple[int, int, int]]:
         """(start, end, unit) by .debug_aranges (DWARF 5, 6.1.2); what comes before a damaged set counts."""
         stream, size = self._sections.get("debug_aranges_sec", (None, 0))

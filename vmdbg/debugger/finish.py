@@ -1,8 +1,8 @@
 """Run until the function in which execution stands returns, or the handler ends: the opposite of reverse_finish.
 
 That is the first return, in this ring and on this vCPU, that pops the function's return address or what is above it.  Where that
-lies is found as for the stack of calls; if it is not, from where the stack stands now: what is called stands below, and what
-interrupts runs in another ring or below as well.
+lies is found as for the stack of calls; if it is not, from where the stack stands now, and not back into the same function: what is
+called stands below, and what interrupts runs in another ring or below as well.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from vmdbg.machine.state import RSP
 
 RETURNS = ("RET", "RETF", "IRET", "IRETD", "IRETQ", "SYSRET", "SYSEXIT")
 STACKS_ARE_LESS = 1 << 20  # bytes: what is further up is another stack
-_rsp, _cpl = reader("gpr", RSP), reader("cpl")
+FUNCTION = 1 << 20  # bytes of one, at most
+_rsp, _cpl, _events = reader("gpr", RSP), reader("cpl"), reader("events")
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,19 @@ def finish(session) -> Stop:
     """After the return; fewer steps if something else stops it first."""
     here = next(frames(session, 1))
     back = Return(_rsp(session.cpu) if here.slot is None else here.slot, _cpl(session.cpu), session.cpu_index)
-    if not back.match(Event(session, None, "break")):
-        with session.stopping_at(back):
-            stop = session.run()
-        if stop.ended or any(r.breakpoint is not None for r in stop.reasons) or not back.match(Event(session, None, "break")):
+    start = session.symbols.before(session.rip, FUNCTION)
+    while True:
+        if not back.match(Event(session, None, "break")):
+            with session.stopping_at(back):
+                stop = session.run()
+            if stop.ended or any(r.breakpoint is not None for r in stop.reasons) or not back.match(Event(session, None, "break")):
+                return stop
+        events = _events(session.cpu)
+        stop = session.step()
+        if not stop.has("step"):
             return stop
-    stop = session.step()
-    return session.arrived(Stop(stop.position, (Reason("step", f"returned to {session.place()}"),))) if stop.has("step") else stop
+        if _events(session.cpu) != events:
+            continue  # an interrupt came first
+        if here.slot is not None or start is None or session.symbols.before(session.rip, FUNCTION) != start:
+            return session.arrived(Stop(stop.position, (Reason("step", f"returned to {session.place()}"),)))
+        # it came back into the function: what had been pushed when it began was gone by then

@@ -32,6 +32,7 @@ USUAL = {
     exits.VMCS_SHADOWING,
 }
 CONTROL_WRITES, CONTROL_READS = (0, 3, 4, 8), (3, 8)  # control registers whose MOV can leave (SDM vol. 3, 26.1.3)
+VMX = {*range(exits.VMCALL.number, exits.VMXON.number + 1), exits.INVEPT.number, exits.INVVPID.number}  # leave in any ring
 TASKS = (1, 5, 9)  # types of descriptors that switch tasks: TSS of 16 bits, task gate, TSS
 REASONS: dict[str, Exit] = {name: e for name, e in vars(exits).items() if isinstance(e, Exit)}
 BY_NUMBER = {e.number: e for e in REASONS.values()}
@@ -73,7 +74,7 @@ def forms_leaving(reason: int | None) -> frozenset[int]:
 def exit_of(event: Event) -> Exit | None:
     """The VM exit of the instruction that is next, if it comes to that."""
     i, cpu = event.instruction, event.cpu
-    if i is None or i.row.exit is None or not permitted(event, i.row.priv):
+    if i is None or i.row.exit is None or i.row.exit.number not in VMX and not permitted(event, i.row.priv):
         return None
     found = i.row.exit
     if found.number == exits.CR_ACCESS.number:
