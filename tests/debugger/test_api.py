@@ -199,3 +199,28 @@ def test_a_session_that_records_nothing():
         s.goto(0)
     with pytest.raises((CommandError, ExpressionError)):
         s.evaluate("nowhere")
+
+
+# mov dx, 3fd; in al, dx; test al, 1; jz; mov dx, 3f8; in al, dx; out dx, al; inc ebx; jmp start
+ECHO = bytes.fromhex("66ba fd03 ec a801 74fb 66ba f803 ec ee 43 ebee")
+
+
+@pytest.mark.parametrize("history", [64 << 20, 0])
+def test_a_dialogue_threaded(tmp_path, history):
+    """It stops with the byte that is waited for; what is typed arrives at the same positions whenever it is run."""
+    (tmp_path / "echo").write_bytes(ECHO)
+    positions = []
+    for _ in range(2):
+        with Session.open(tmp_path / "echo", memory=2 << 20, bits=32, history=history) as s:
+            s.dialogue.type("login root\n")
+            stop = s.dialogue.wait_for("gin ", within=2_000_000)
+            assert stop.has("said") and s.stop is stop and s.console.startswith("login ")
+            if history:
+                assert s.console == "login " and s.registers.ebx == 5  # before INC
+            assert s.dialogue.wait_for("root\n", 2_000_000).has("said") and s.console == "login root\n"
+            assert s.dialogue.wait_for("more", 20_000).has("limit")
+            s.breakpoints.add("io 0x3f8 w")
+            s.dialogue.type(b"x")
+            assert s.dialogue.wait_for("x", 2_000_000).has("break")
+            positions.append(s.position)
+    assert positions[0] == positions[1]

@@ -59,14 +59,13 @@ def check(
     from vmdbg.debugger.expectations import ExpectationError, parse_expectations
     from vmdbg.debugger.headless import breaks
     from vmdbg.debugger.opening import open_bare
-    from vmdbg.debugger.serial_input import SerialInput
 
     session = open_bare(found, symbols=names, sources=sources(boot))
-    source = SerialInput(session, Path(input) if input is not None else None, typed=False)
+    keys = Path(input).read_bytes() if input is not None else b""
     try:
         statements = parse_expectations(session, expect, text)
     except ExpectationError as e:
         raise UsageError(str(e)) from None
     with breaks(session.interrupt):
-        status = checking.check(session, expect, statements, source, max_instructions, json)
+        status = checking.check(session, expect, statements, keys, max_instructions, json)
     return USER_BREAK if session.interrupted or session.stop.has("pause") else status

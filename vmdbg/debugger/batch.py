@@ -12,7 +12,6 @@ from pathlib import Path
 from vmdbg.debugger.headless import LIMIT, USER_BREAK, breaks, complain, status
 from vmdbg.debugger.plain import plain
 from vmdbg.debugger.script import ScriptError, ScriptLine, perform
-from vmdbg.debugger.serial_input import SerialInput
 from vmdbg.debugger.session import Session
 
 FAILED = 2  # exit status of a line that cannot be done
@@ -42,9 +41,7 @@ def run_batch(
     """
     said = Said(session)
     session.ends_after = limit
-    source = SerialInput(session, input_file, typed=False)
-
-    session.feed, session.more = source.feed, source.more
+    session.dialogue.type(b"" if input_file is None else input_file.read_bytes())
     if not as_json:
         session.between = lambda: tell(said.news())
     with breaks(session.interrupt):

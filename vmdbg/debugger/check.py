@@ -5,24 +5,22 @@ from collections.abc import Iterable, Iterator
 
 from vmdbg.debugger.expectations import LIMIT, Count, Limit, Never, Statement, Stop, Wait
 from vmdbg.debugger.expected_run import Run
-from vmdbg.debugger.serial_input import SerialInput
 from vmdbg.debugger.session import Session
 
 HOLD, FAIL = 0, 1  # exit status
 
 
-def judged(
-    session: Session, statements: Iterable[Statement], source: SerialInput, limit: int | None
-) -> Iterator[tuple[Statement, str | None]]:
+def judged(session: Session, statements: Iterable[Statement], keys: bytes, limit: int | None) -> Iterator[tuple[Statement, str | None]]:
     """Each statement with None if it holds, else with what was found: those in order as the run comes to them, then the others.
 
-    `limit`: instead of the file's.
+    `keys` are typed first; `limit`: instead of the file's.
     """
     statements = list(statements)
     if any(isinstance(s.kind, Wait) for s in statements):
         session.record()  # the place at which something has just been said is found by going back
     limits = [s.kind.number for s in statements if isinstance(s.kind, Limit)]
-    run = Run(session, source, limit or min(limits, default=LIMIT))
+    run = Run(session, limit or min(limits, default=LIMIT))
+    run.dialogue.type(keys)
     for s in statements:
         if isinstance(s.kind, (Never, Count)):
             s.kind.prepare(run)
@@ -40,13 +38,13 @@ def judged(
         yield s, s.kind.judge(run)
 
 
-def check(session: Session, file: str, statements: Iterable[Statement], source: SerialInput, limit: int | None, as_json: bool) -> int:
+def check(session: Session, file: str, statements: Iterable[Statement], keys: bytes, limit: int | None, as_json: bool) -> int:
     """Judge, and say what does not hold on standard output, a line each: 'FILE:LINE: the statement: what was found'.
 
     As JSON, a line for every statement: line, statement, ok, and found where it does not hold.
     """
     outcomes = []
-    for s, found in judged(session, statements, source, limit):
+    for s, found in judged(session, statements, keys, limit):
         outcomes.append(found)
         if as_json:
             print(json.dumps(dict(line=s.line, statement=s.text, ok=found is None, found=found)), flush=True)

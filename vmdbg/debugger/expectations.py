@@ -11,7 +11,7 @@ In the order in which they stand; a run goes on from one to the next:
 Of the whole run, which goes on to its end for them, wherever they stand:
 
     console|screen CLAIM               contains "TEXT" | lacks "TEXT" | matches /REGULAR EXPRESSION/, at the end
-    end exit|idle|halt|limit|triple fault
+    end exit|idle|halt|limit|triple fault   exit: it wrote to the exit port, or switched itself off
     status N                           the exit status that `vmdbg run` would have
     never WHERE
     count WHERE ==|!=|<|<=|>|>= N      how often it came there
@@ -28,9 +28,8 @@ from dataclasses import dataclass, field
 
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.commands.stops import expression, parsed
-from vmdbg.debugger.expected_run import Run
+from vmdbg.debugger.expected_run import Run, Where
 from vmdbg.debugger.expressions import COMPARISONS, OPERATORS, Expression, ExpressionError
-from vmdbg.debugger.triggers import Trigger
 
 LIMIT = 1_000_000_000  # instructions of a run whose file names none
 ENDS = {"exit": "exit", "idle": "idle", "halt": "halt", "limit": "limit", "triple fault": "shutdown"}  # Reason.kind
@@ -42,20 +41,12 @@ class ExpectationError(Exception):
 
 
 @dataclass(frozen=True)
-class Where:
-    """A breakpoint that is still to be made."""
-
-    trigger: Trigger
-    facts: dict
-
-
-@dataclass(frozen=True)
 class Stop:
     where: Where
     within: int | None
 
     def judge(self, run: Run) -> str | None:
-        return run.stop_at(self.where.trigger, self.where.facts, self.within)
+        return run.stop_at(self.where, self.within)
 
 
 @dataclass(frozen=True)
@@ -72,7 +63,7 @@ class Type:
     text: str
 
     def judge(self, run: Run) -> str | None:
-        run.source.waiting += self.text.encode()
+        run.dialogue.type(self.text)
         return None
 
 
@@ -130,10 +121,10 @@ class Never:
     where: Where
 
     def prepare(self, run: Run) -> None:
-        run.forbid(self, self.where.trigger, self.where.facts)
+        run.forbid(self.where)
 
     def judge(self, run: Run) -> str | None:
-        return run.broken.get(id(self))
+        return run.broken.get(self.where)
 
 
 @dataclass(frozen=True)
@@ -143,10 +134,10 @@ class Count:
     number: int
 
     def prepare(self, run: Run) -> None:
-        run.count(self, self.where.trigger, self.where.facts)
+        run.count(self.where)
 
     def judge(self, run: Run) -> str | None:
-        hits = run.hits(self)
+        hits = run.counted[self.where].hits
         return None if OPERATORS[self.comparison](hits, self.number) else f"found {hits:,}"
 
 

@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from vmdbg.debugger.session import Session
-
 LEAVE = 0x1D  # control-]
 CHUNK = 4096
 PACE, NEVER = 10_000, 1 << 62  # steps
@@ -24,7 +22,7 @@ class SerialInput:
     They come from a file, or from standard input if `typed`.
     """
 
-    def __init__(self, session: Session, file: Path | None = None, typed: bool = True):
+    def __init__(self, session, file: Path | None = None, typed: bool = True):
         self.session, self.uart = session, session.monitor.board.console
         self.waiting = bytearray()
         self.descriptor: int | None = None

@@ -15,6 +15,7 @@ from vmdbg.debugger.armed import BEFORE, Armed, stop_of
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.causes import Autopsy, autopsy
 from vmdbg.debugger.delivery_steps import Delivery, waiting
+from vmdbg.debugger.dialogue import Dialogue
 from vmdbg.debugger.expressions import Context
 from vmdbg.debugger.history import BOUND, History, HistoryError
 from vmdbg.debugger.listing import Listing
@@ -60,7 +61,7 @@ class Session:
     run, step, step_over, next_trap              forward; each returns a Stop (stop.py), which is also `stop` until the next one
     reverse_run, reverse_step, goto, mark        through what is recorded; give it something in the past, and another line begins
     breakpoints, registers, memory, symbols      the table, and the machine: assigning to its registers and memory writes them
-    console, screen, position, instructions      what the guest has said and shows, how far it has come
+    console, dialogue, screen, position          what the guest has said, talking with it, what it shows, how far it has come
     evaluate, execute                            an expression; a line of the debugger's commands
 
     Errors are exceptions whose text is one sentence: GuestError (it cannot be loaded), CommandError and ExpressionError (malformed),
@@ -179,6 +180,16 @@ class Session:
 
         return Interpreter(self)
 
+    @functools.cached_property
+    def dialogue(self) -> Dialogue:
+        """The guest's serial console: `session.dialogue.type("ls\\n")`, `session.dialogue.wait_for("$ ")`."""
+        return Dialogue(self)
+
+    @property
+    def over(self) -> bool:
+        """Whether no run goes on any more: the guest is at its end, or so many instructions are done."""
+        return self.stop.ended or self.ends_after is not None and self.instructions >= self.ends_after
+
     def execute(self, line: str) -> "Lines":
         """A line of the debugger's commands (`help` lists them): its lines of text, and as their `value` what they say as data.
 
@@ -270,7 +281,8 @@ class Session:
 
     def step(self, count: int = 1) -> Stop:
         """`count` steps; fewer if a breakpoint, a trap that is waited for, or the end comes first."""
-        if count == 1 and self.stop is self.stepped and (stop := stepping.step_plainly(self)) is not None:
+        fed = self.feed is None or self.feed() > LARGEST_SLICE  # nothing waits for the guest
+        if count == 1 and fed and self.stop is self.stepped and (stop := stepping.step_plainly(self)) is not None:
             return stop
         last = self.position + count
         done = Reason("step", f"{count:,} steps" if count > 1 else "step")
@@ -292,10 +304,10 @@ class Session:
             budget = self._slice if remaining is None else min(self._slice, remaining)
             if budget <= 0:
                 return self.stopped(Stop(self.position, (done,)))
-            if self.feed is not None:
-                budget = min(budget, self.feed())
             if history is not None:
                 budget = history.stretch(budget)
+            if self.feed is not None:  # after the inputs that come again
+                budget = min(budget, self.feed())
             began, position = time.perf_counter(), self.position
             self.machine.waits = left is None and self.idle is not None and not self.warp and (history is None or history.live)
             found = self.machine.run(budget, resume=resume, turns=TURNS)

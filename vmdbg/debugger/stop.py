@@ -14,6 +14,7 @@ KINDS = {
     "watch": "after an access to watched memory",
     "mode": "after a change of ring or mode",
     "written": "a register or memory was written by the user",
+    "said": "the guest said what was waited for",
     "pause": "the user said so",
     "limit": "the instruction limit is reached",
     "idle": "halted, nothing due that could wake it",
