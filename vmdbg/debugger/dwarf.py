@@ -26,7 +26,7 @@ SECTIONS = {
         "info aranges abbrev frame str loc ranges line pubtypes pubnames addr str_offsets line_str loclists rnglists sup types"
     ).split()
 } | {"eh_frame_sec": ".eh_frame", "gnu_debugaltlink_sec": ".gnu_debugaltlink"}
-LARGEST_TABLES = 64  # units whose lines are kept
+LARGEST_TABLES = 64  # units whose lines are kept, and in which a line is looked for
 CHUNK = 1 << 16  # bytes that are read at once
 
 
@@ -161,7 +161,7 @@ class Debug:
 
         `name` is the end of a path: main.c, kernel/main.c.  Nothing if no file of this name has code there or after it.
         """
-        tables = [t for t in map(self._table, self._units_named(name)) if t is not None]
+        tables = self._tables_with(name)
         found = min((n for t in tables for path in t.paths_like(name) if (n := t.line_with_code(path, line)) is not None), default=None)
         if found is None:
             return ()
@@ -169,7 +169,7 @@ class Debug:
 
     def knows(self, name: str) -> bool:
         """Whether some unit has a file of this name."""
-        return any(t is not None and t.paths_like(name) for t in map(self._table, self._units_named(name)))
+        return any(t.paths_like(name) for t in self._tables_with(name))
 
     def frames(self) -> list[Frames]:
         """The tables of call frames: .debug_frame, .eh_frame."""
@@ -186,6 +186,10 @@ class Debug:
         return [Frames(dwarf, getattr(dwarf, n), n == "eh_frame_sec") for n in names]
 
     # ---- Units
+
+    def _tables_with(self, name: str) -> list[LineTable]:
+        """Of the first units that have a file of this name: a header may be everywhere."""
+        return [t for t in map(self._table, self._units_named(name)[:LARGEST_TABLES]) if t is not None]
 
     @careful(lambda: None)
     def _table(self, unit: int) -> LineTable | None:
