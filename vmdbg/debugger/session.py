@@ -299,7 +299,8 @@ class Session:
         self.arm(until, traps)
         resume = self._resumes()
         remaining = None if left is None else left()
-        looked, spent = time.perf_counter(), time.thread_time() if history is not None else 0
+        looked = measured = time.perf_counter()
+        spent: float | None = None  # of the processor; None: it was not worth while to ask
         while True:
             budget = self._slice if remaining is None else min(self._slice, remaining)
             if budget <= 0:
@@ -312,9 +313,10 @@ class Session:
             self.machine.waits = left is None and self.idle is not None and not self.warp and (history is None or history.live)
             found = self.machine.run(budget, resume=resume, turns=TURNS)
             if history is not None:
-                now = time.thread_time()
-                history.ran(now - spent)
-                spent = now
+                now, before = time.perf_counter(), spent
+                spent = time.thread_time() if now - measured > SLICE_SECONDS / 10 else None  # that takes longer than a step does
+                history.ran(now - measured if before is None or spent is None else spent - before)
+                measured = now
             stop = self.classify(found, until, traps)
             if stop is not None:
                 if stop.has("idle") and not interrupted.is_set() and self.more is not None and self.more():
