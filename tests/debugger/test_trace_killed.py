@@ -85,7 +85,7 @@ def test_killed_threaded(tmp_path):
 def test_killed_often_threaded(tmp_path):
     """1,000 times."""
     ends = [kill_one(tmp_path, seed)[0] for seed in range(1000)]
-    assert len(set(ends)) > 100
+    assert len(set(ends)) > 10  # how many depends on how fast it runs
 
 
 def test_a_file_that_may_not_grow_threaded(tmp_path):

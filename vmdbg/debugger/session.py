@@ -299,7 +299,7 @@ class Session:
         self.arm(until, traps)
         resume = self._resumes()
         remaining = None if left is None else left()
-        looked = measured = time.perf_counter()
+        looked = time.perf_counter()
         spent: float | None = None  # of the processor; None: it was not worth while to ask
         while True:
             budget = self._slice if remaining is None else min(self._slice, remaining)
@@ -314,9 +314,8 @@ class Session:
             found = self.machine.run(budget, resume=resume, turns=TURNS)
             if history is not None:
                 now, before = time.perf_counter(), spent
-                spent = time.thread_time() if now - measured > SLICE_SECONDS / 10 else None  # that takes longer than a step does
-                history.ran(now - measured if before is None or spent is None else spent - before)
-                measured = now
+                spent = time.thread_time() if now - began > SLICE_SECONDS / 10 else None  # that takes longer than a step does
+                history.ran(now - began if before is None or spent is None else spent - before)
             stop = self.classify(found, until, traps)
             if stop is not None:
                 if stop.has("idle") and not interrupted.is_set() and self.more is not None and self.more():
