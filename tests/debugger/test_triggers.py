@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from vmdbg.debugger.commands.interpreter import Interpreter
+from vmdbg.debugger.scope import Scope
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.triggers import MODES, Event, Mode, Ring
 from vmdbg.machine.machine import Machine
@@ -131,3 +132,23 @@ def test_rings_and_modes():
     assert Mode("compatibility").match(event(MODE_PROTECTED, long)) and not Mode("64").match(event(MODE_PROTECTED, long))
     assert Mode("64").match(event(long, long | MODE_64)) and said(Mode("long", False), event(long, MODE_PROTECTED)) == "mode long off"
     assert MODES["real"](0) and MODES["protected"](MODE_PROTECTED) and not MODES["protected"](long)
+
+
+def test_limits():
+    """The address space is CR3's root alone: neither its PCID nor its cache bits; the vCPU is the one that stopped."""
+    m = Machine(1 << 20, cpus=2, engine="plain")
+    s = Session(SimpleNamespace(machine=m))
+    m.cpus[1].cr3, m.cpus[1].cpl = 0x1018, 3
+    for scope, first, second in [
+        (Scope(), True, True),
+        (Scope(cpu=1), False, True),
+        (Scope(ring=0), True, False),
+        (Scope(ring=3, cr3=0x1000), False, True),
+        (Scope(cr3=1 << 63 | 0x1001), False, True),
+        (Scope(cr3=0x2000, cpu=1), False, False),
+    ]:
+        s.cpu_index = 0
+        assert scope.holds(s) == first
+        s.cpu_index = 1
+        assert scope.holds(s) == second, scope
+    assert Interpreter(s).execute("b 0x500 on cpu 1 in cr3 cr3")[0].endswith("in cr3 0x1018 on cpu 1")

@@ -1,8 +1,9 @@
 """Who called: the frames of a stack, from the innermost one on.
 
     call frame information (dwarf_frames.py) where there is any -> frame pointers where there is none -> what an interrupt pushed
+    -> the stack is searched for a return behind a call of the function, or for an interrupt's frame: a guess, and said to be one
 
-Where there is none, nothing says whether a function keeps a frame pointer: a return address counts only if a call stands
+Where there is no such information, nothing says whether a function keeps a frame pointer: a return address counts only if a call stands
 before it, and an interrupt's frame only if its code segment is one.  Each frame lies above the one before, so it ends.
 """
 
@@ -21,12 +22,13 @@ CALLS = range(2, 8)  # bytes of a call
 NUMBERS = {4: (0, 1, 2, 3, 4, 5, 6, 7), 8: (0, 2, 1, 3, 6, 7, 5, 4, *range(8, 16))}
 RETURN = {4: 8, 8: 16}
 ALWAYS_SET = 2  # of EFLAGS
+FUNCTION, SEARCHED = 0x10000, 64  # bytes of a function at most; words of the stack that are searched
 SETS_UP = 12  # bytes in which a function pushes its caller's frame pointer and takes its own
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A function that has not returned; `how` the one above it was found: '', frame information, frame pointer, interrupt, entry."""
+    """A function that has not returned; `how` it was found: '', frame information, frame pointer, entry, interrupt, search."""
 
     address: int  # linear, of the instruction that is next in it
     stack: int  # the stack pointer there, after the return
@@ -76,7 +78,9 @@ def frames(session, most: int = MOST) -> Iterator[Frame]:
         yield Frame(linear(state), state.registers[RSP], how, slot, state.inside)
         if after is None or (linear(after), after.registers[RSP]) in seen:
             return
-        if after.registers[RSP] <= state.registers[RSP] and how_next != "interrupt":  # an interrupt may have come with another stack
+        if after.registers[RSP] <= state.registers[RSP] and not how_next.startswith(
+            "interrupt"
+        ):  # an interrupt may have come with another stack
             return
         state, how = after, how_next
 
@@ -108,7 +112,7 @@ class Reader:
         row = self._row(state)
         if row is not None:
             return self._by_table(state, row)
-        return self._by_entry(state) or self._by_pointer(state)
+        return self._by_entry(state) or self._by_pointer(state) or self._by_search(state)
 
     # ---- Call frame information
 
@@ -209,6 +213,31 @@ class Reader:
         if bp is None or not bp or bp < state.registers[RSP]:
             return None
         return self._returns(state, bp + self.width, self.word(bp), "frame pointer")
+
+    def _by_search(self, state: State) -> tuple[State, str, int | None] | None:
+        """The nearest word of the stack that returns behind a call of this very function, or the nearest interrupt's frame."""
+        symbols, top = self.session.symbols, state.registers[RSP]
+        start = symbols.before(linear(state), FUNCTION)
+        if start is None:
+            return None
+        for n in range(SEARCHED):
+            slot = top + n * self.width
+            ip = self.word(slot)
+            if ip is None:
+                return None
+            target = self._called(state.code + ip, ip)
+            if target is not None and state.code + target == start:
+                return State(ip, {RSP: slot + self.width & self.mask}, state.code, state.selector, state.ring, False), "search", None
+            if ip and (found := self._interrupted(state, slot, None)) is not None:
+                return found[0], "interrupt, by search", None
+        return None
+
+    def _called(self, address: int, ip: int) -> int | None:
+        """Where a direct call that ends at an address leads; None if none does."""
+        length = 3 if self.width == 2 else 5
+        data = self.session.read(address - length, length) if address >= length else None
+        found = isa.decode(data, bits=8 * self.width, ip=ip - length) if data is not None and data[0] == 0xE8 else None
+        return found.imm & self.mask if found is not None and found.length == length else None
 
     def _returns(self, state: State, slot: int, bp: int | None, how: str) -> tuple[State, str, int | None] | None:
         """The caller, if there is a return address in a slot: a near one, a far one, or what an interrupt pushed."""

@@ -43,9 +43,13 @@ def trap(interpreter, text):
     return interpreter.moved(interpreter.session.next_trap())
 
 
-@command(
-    "exit,ne", "exit", "run to the next VM exit: before an instruction that would leave to a monitor (bp exit says which)", repeats=True
+EXITS = (
+    "run to the next VM exit: before what always leaves to a monitor, or under the controls that monitors usually set: CPUID, HLT, ports, "
+    "MSRs, control and debug registers, INVLPG, MONITOR, MWAIT, WBINVD; bp exit NAME stops at any (RDTSC, PAUSE, RDRAND ...)"
 )
+
+
+@command("exit,ne", "exit", EXITS, repeats=True)
 def exit_(interpreter, text):
     if text.strip():
         raise CommandError(f"'exit' takes nothing, not '{text.strip()}'; to stop at some VM exits only: bp exit REASON; to leave: q")

@@ -65,7 +65,11 @@ def show_source(interpreter, text: str) -> list[str]:
     return [f"{place.path}:{place.line}", *([found.problem] if found.problem else [f"{len(found.lines)} lines"]), *looked]
 
 
-@command("backtrace,bt,where,k,kb", "bt [COUNT]", "who called: by the call frame information of the guest's file, else by frame pointers")
+@command(
+    "backtrace,bt,where,k,kb",
+    "bt [COUNT]",
+    "who called: by the call frame information of the guest's file, else by frame pointers, else by a search of the stack",
+)
 def backtrace(interpreter, text):
     session = interpreter.session
     most = min(count_of(text, "a count of frames"), MOST) if text.strip() else MOST
@@ -80,7 +84,7 @@ def frame_line(session, n: int, frame: Frame) -> str:
     offset = int(offset or "0", 16) + frame.address - at
     name = f"{start}+{offset:#x}" if offset and start != "?" else start
     place = source.place_of(session, at)
-    how = f"  ({frame.how})" if frame.how in ("interrupt",) else ""
+    how = f"  ({frame.how})" if frame.how.startswith(("interrupt", "search")) else ""
     width = 16 if int(session.cpu.bits) == 64 else 8
     return f"#{n:<2} {frame.address:0{width}x} {name}{f'  {place.words}' if place is not None else ''}{how}"
 
