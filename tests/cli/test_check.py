@@ -59,6 +59,7 @@ FAILS = [  # a statement that does not hold of dual_mode, and what was found
     ("status 1", "found 0: idle at"),
     ("never trap PF if cr2 == 0xdeadb000", "found breakpoint 1 trap 14 #PF: read of 0xdeadb000 in ring 3, page not present, position "),
     ("count trap PF > 100", "found 4"),
+    ("never start", "found breakpoint 1 at 0x10000c start, position 0"),
     ("count ring 3->0 if rax == 77 != 0", "found 0"),
 ]
 
@@ -92,6 +93,8 @@ ENDS = [
     ("fb f4", "end idle\nstatus 0\n"),
     ("eb fe", "limit 1000\nend limit\nstatus 74\nexpect position == 0\n"),
     ("40 eb fd", "stop 0x100001 count 5 within 10\nexpect eax == 5\nlimit 20\n"),
+    ("40 eb fd", "stop 0x100000\nexpect eax == 0 && position == 0\nstop 0x100000\nexpect eax == 1\nlimit 20\ncount 0x100000 == 10\n"),
+    ("40 eb fd", "limit 9\nnever 0x100002\nexpect eax == 0\n"),
     ("cd 80 eb fc", "stop trap 0x80\nexpect vector == 0x80\nlimit 50\nnever trap PF"),
 ]
 

@@ -52,13 +52,25 @@ def test_in_the_order_in_which_they_are_given(capsys, file):
 
 def test_json_is_an_object_a_line(capsys, file):
     python = file("print('one')\nprint('two')\n", "say.py")
-    arguments = ["--command", "bp trap PF if cr2 == 0xdeadb000", "--command", "c", "--python", python, "--command", "p [cr2]"]
+    arguments = [
+        "--command",
+        "bp trap PF if cr2 == 0xdeadb000",
+        "--command",
+        "c",
+        "--python",
+        python,
+        "--command",
+        "goto",
+        "--command",
+        "p [cr2]",
+    ]
     assert main(["run", "dual_mode", "--json", *arguments]) == 2
     out, err = capsys.readouterr()
-    made, stopped, said, failed = map(json.loads, out.splitlines())
+    made, stopped, said, nothing, failed = map(json.loads, out.splitlines())
     assert made["command"] == "bp trap PF if cr2 == 0xdeadb000" and made["value"]["kind"] == "Trap" and made["console"] == ""
     assert stopped["value"]["vector"] == 14 and stopped["value"]["address"] == 0xDEADB000 and "A: hello" in stopped["console"]
     assert said == {"python": python, "ok": True, "lines": ["one", "two"], "value": None, "console": ""}
+    assert nothing == {"command": "goto", "ok": True, "lines": [], "value": None, "console": ""}
     assert failed == {"command": "p [cr2]", "ok": False, "error": failed["error"], "console": ""} and "no memory" in failed["error"]
     assert err == f"vmdbg: {failed['error']}\n"
 
@@ -161,3 +173,12 @@ def test_an_interrupt_ends_a_script(file):
     process.terminate()
     out, err = process.communicate(timeout=120)
     assert process.returncode == 76 and "0x2" not in out and "Traceback" not in err
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_streams(file, closed):
+    """Closed streams are nobody's: the status is what is left."""
+    options = f"--command 'p 1' --command c --python {file('print(5)')} --command 'p 2'"
+    line = f"{sys.executable} -m vmdbg run hello16 {options} --command frob {closed}"
+    found = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=TOP)
+    assert found.returncode == 2 and "Traceback" not in found.stdout + found.stderr

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from vmdbg.debugger.commands.registry import Lines
 from vmdbg.debugger.headless import LIMIT, USER_BREAK, breaks, complain, status
 from vmdbg.debugger.plain import plain
 from vmdbg.debugger.script import ScriptError, ScriptLine, perform
@@ -54,7 +55,9 @@ def run_batch(
 
 def done(session: Session, line: ScriptLine, said: Said, as_json: bool) -> int | None:
     """Do one line and say what there is to say; an exit status if it is the last."""
-    before, error, leave, answer = session.stop, None, None, None
+    before, answer = session.stop, Lines()
+    error: str | None = None
+    leave: int | None = None
     try:
         if line.python:
             with breaks(stop_python):
@@ -68,13 +71,14 @@ def done(session: Session, line: ScriptLine, said: Said, as_json: bool) -> int |
         error = e.code if isinstance(e.code, str) else None
     if as_json:
         name = {"python" if line.python else "command": line.name}
-        outcome = {"ok": False, "error": error} if error else {"ok": True, "lines": answer or [], "value": plain(answer and answer.value)}
+        outcome = {"ok": False, "error": error} if error else {"ok": True, "lines": answer, "value": plain(answer.value)}
         print(json.dumps({**name, **outcome, "console": said.news().decode(errors="replace")}), flush=True)
     else:
         tell(said.news())
-        for each in answer or ():
+        for each in answer:
             print(each)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     if error is not None:
         complain(error)
     if leave is None and session.stop is not before:
@@ -92,6 +96,6 @@ def stop_python() -> None:
 
 def tell(text: bytes) -> None:
     """The guest's words."""
-    if text:
+    if text and sys.stderr is not None:
         sys.stderr.write(text.decode(errors="replace").replace("\r\n", "\n"))
         sys.stderr.flush()

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from vmdbg.debugger.armed import hits
 from vmdbg.debugger.breakpoints import Breakpoint
 from vmdbg.debugger.dialogue import Dialogue
 from vmdbg.debugger.headless import status
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.stop import Stop
-from vmdbg.debugger.triggers import Trigger
+from vmdbg.debugger.triggers import Event, Trigger
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Run:
         session.ends_after = limit
         self.broken: dict[Where, str] = {}  # what happened that never should have
         self.counted: dict[Where, Breakpoint] = {}
+        self._begun = False
         self._forbidden: dict[int, Where] = {}  # by number of breakpoint
 
     def forbid(self, where: Where) -> None:
@@ -57,7 +59,14 @@ class Run:
         """Run on until something but a forbidden place stops it, or for so many instructions."""
         session = self.session
         last = None if limit is None else session.instructions + limit
-        return self._go(lambda: session.run(None if last is None else max(last - session.instructions, 0)))
+        return self._go(lambda: self._first() or session.run(None if last is None else max(last - session.instructions, 0)))
+
+    def _first(self) -> Stop | None:
+        """Before the first instruction of all, the stop of the breakpoints at it: a run would go on from them."""
+        session, begun = self.session, self._begun
+        self._begun = True
+        reasons = () if begun else hits(session, Event(session, None, "break"))
+        return session.arrived(Stop(session.position, reasons)) if reasons else None
 
     def step(self, count: int) -> Stop:
         """The same for so many steps."""
