@@ -14,6 +14,8 @@ from vmdbg.debugger.dwarf import Debug, Place
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.source import LARGEST, Sources, linear_addresses, place_of, source_view
 from vmdbg.debugger.symbols import Symbols, read_symbols
+from vmdbg.debugger.trace_reader import lines_of, open_trace, read_trace
+from vmdbg.debugger.trace_writer import TraceWriter
 from vmdbg.monitor.guest import GuestError, Options
 from vmdbg.monitor.load import load_guest
 
@@ -119,6 +121,28 @@ def test_a_slide_moves_lines(tmp_path):
     assert linear_addresses(session, "main.c", 6) == (0x20100C,)
 
 
+def test_a_recording_has_the_lines_of_its_file(tmp_path):
+    """As long as the file is there and is the same one."""
+    path = tmp_path / "kernel.elf"
+    path.write_bytes(guests.shipped()["triple"].read_bytes())
+    s = open_bare(load_guest(path, Options(memory=4 << 20)), engine="plain", history=64 << 20)
+    writer = TraceWriter(tmp_path / "trace", s, pytest.fail)
+    s.step(5)
+    writer.close("enough")
+    trace = read_trace(tmp_path / "trace")
+    replayed = open_trace(trace, engine="plain")
+    assert place_of(replayed, s.rip).path == "triple.asm"
+    path.with_name("triple.asm").write_text("; here\n")
+    assert replayed.sources.text("triple.asm").lines == ("; here",)
+    for content in (guests.shipped()["dual_mode"].read_bytes(), b"\x7fELF", b""):
+        path.write_bytes(content)
+        assert lines_of(trace) is None
+    path.unlink()
+    assert lines_of(trace) is None
+    trace.head["guest"]["path"] = "triple.elf"
+    assert lines_of(trace).line_at(s.rip) is not None
+
+
 def questions(debug: Debug) -> None:
     for address in (0, 0x1004, 0x3004, 0x10000C, 0x100040, (1 << 64) - 1):
         place = debug.line_at(address)
@@ -155,16 +179,16 @@ def test_where_files_are_looked_for(tmp_path):
     guest, named, built = tmp_path / "guest", tmp_path / "named", tmp_path / "built"
     for folder in (guest, named / "kernel", built):
         folder.mkdir(parents=True)
-    sources = Sources(guest / "k.elf", (named,))
+    sources = Sources((guest / "k.elf",), (named,))
     path = f"{built}/kernel/main.c"
     assert sources.text(path).problem.startswith(f"{path} is not to be found")
     for place in (named / "kernel/main.c", built / "kernel/main.c", guest / "main.c"):
         place.parent.mkdir(exist_ok=True)
         place.write_text(f"int {place.parent.parent.name};\n\tx\x1b[0m\n")
-        assert Sources(guest / "k.elf", (named,)).text(path).lines == (f"int {place.parent.parent.name};", "        x·[0m")
+        assert Sources((guest / "k.elf",), (named,)).text(path).lines == (f"int {place.parent.parent.name};", "        x·[0m")
     (guest / "main.c").unlink()
     (guest / "main.c").mkdir()
-    assert Sources(guest / "k.elf").text(path).lines[0] == "int built;"
+    assert Sources((guest / "k.elf",)).text(path).lines[0] == "int built;"
 
 
 def test_files_that_are_not_text(tmp_path):
@@ -172,7 +196,7 @@ def test_files_that_are_not_text(tmp_path):
     with (tmp_path / "big.c").open("r+b") as f:
         f.truncate(LARGEST + 1)
     (tmp_path / "raw.c").write_bytes(b"\xff\xfe\0a\r\nb")
-    sources = Sources(tmp_path / "k.elf")
+    sources = Sources((tmp_path / "k.elf",))
     assert "too large" in sources.text("/src/big.c").problem
     assert sources.text("raw.c").lines == ("\N{REPLACEMENT CHARACTER}" * 2 + "·a", "b")
     assert "not to be found" in sources.text("/dev/zero").problem and "not to be found" in sources.text("a\0b").problem

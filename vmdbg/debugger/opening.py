@@ -125,7 +125,8 @@ def open_bare(
 
     monitor = Bare(Machine(memory=guest.memory, cpus=guest.cpus, engine=engine), guest, serial)
     session = Session(monitor, symbols or read_symbols(guest.path))
-    session.sources = Sources(guest.path, sources)
+    debug = session.symbols.debug
+    session.sources = Sources((guest.path, *([debug.path] if debug is not None else [])), sources)
     if history:
         session.record(history)
     return session

@@ -1,7 +1,7 @@
 """Files of source, and where in them execution stands.
 
-A file is looked for beside the guest, where its debugging information says that it is, and in the folders that the user named
-(--source), there with as much of its path as fits.
+A file is looked for beside the guest and the file with the debugging information, where that says that it is, and in the folders
+that the user named (--source), there with as much of its path as fits.
 """
 
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ class SourceView:
 class Sources:
     """The files of one session, each read once."""
 
-    def __init__(self, guest: Path | None = None, folders: tuple[Path, ...] = ()):
-        self.guest, self.folders = guest, folders
+    def __init__(self, beside: tuple[Path, ...] = (), folders: tuple[Path, ...] = ()):
+        self.beside, self.folders = beside, folders
         self._texts: dict[str, Text] = {}
 
     def text(self, path: str) -> Text:
@@ -67,9 +67,9 @@ class Sources:
     def candidates(self, path: str) -> Iterator[Path]:
         """Where a file may be, best first."""
         pure = PurePosixPath(path.replace("\0", ""))
-        if self.guest is not None:
-            yield self.guest.parent / pure.name
-            yield self.guest.parent / pure
+        for file in dict.fromkeys(self.beside):
+            yield file.parent / pure.name
+            yield file.parent / pure
         if pure.is_absolute():
             yield Path(pure)
         parts = pure.parts[1:] if pure.is_absolute() else pure.parts

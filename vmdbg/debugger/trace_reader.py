@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import zstandard
 
+import guests
+from vmdbg.debugger.dwarf import Debug
 from vmdbg.debugger.history import History, HistoryError
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.page_versions import ORIGIN
 from vmdbg.debugger.session import Session
-from vmdbg.debugger.symbols import Symbols
+from vmdbg.debugger.symbols import Symbols, read_symbols
 from vmdbg.debugger.timeline import Input, Saved
 from vmdbg.debugger.trace import VERSION, Damage, TraceError, read_frames
 from vmdbg.machine.checkpoint import ARCHITECTURAL
@@ -149,12 +151,26 @@ def guest_of(trace: Trace, folder: Path) -> Guest:
     return Guest(**facts | found | dict(path=Path(facts["path"]), pieces=(), com2=None, write_disks=False))
 
 
+def lines_of(trace: Trace) -> Debug | None:
+    """The debugging information of the file that was recorded, if it is here with the same symbols: beside the recording, or shipped."""
+    name = str(trace.head["guest"]["path"])
+    for path in (trace.path.parent / name, Path(name), *(p for p in guests.shipped().values() if p.name == name)):
+        try:
+            found = read_symbols(path)
+        except (OSError, ValueError):
+            continue
+        if found.debug is not None and found.table == trace.head["symbols"]:
+            return found.debug
+    return None
+
+
 def open_trace(trace: Trace, engine: str = "threaded", bound: int = 1 << 40) -> Session:
     """A session at the beginning of what was recorded.  TraceError if this version cannot be in the state it began with."""
     try:
         with tempfile.TemporaryDirectory(prefix="vmdbg-") as folder:  # an open disk image needs its name no more
             guest = guest_of(trace, Path(folder))
-            session = open_bare(guest, engine=engine, symbols=Symbols(trace.head["symbols"], trace.head["slide"], True), history=bound)
+            names = Symbols(trace.head["symbols"], trace.head["slide"], True, lines_of(trace))
+            session = open_bare(guest, engine=engine, symbols=names, history=bound)
     except (KeyError, TypeError, ValueError, IndexError, zstandard.ZstdError) as e:
         raise TraceError(f"{trace.path}: its guest cannot be made: {type(e).__name__} {str(e)[:80]}") from None
     history = session.history
