@@ -1,9 +1,11 @@
 """Without a guest: the screen that offers those that ship."""
 
+import pytest
 from textual.widgets import Markdown
+from textual.widgets._footer import FooterKey
 
 import guests
-from tests.ui.screens import screen_text, settled
+from tests.ui.screens import check_golden, screen_text, settled
 from vmdbg.ui.chooser import Choice, Chooser
 
 
@@ -21,6 +23,26 @@ async def test_keys_choose_a_guest_and_show_its_lesson():
         await settled(pilot, lambda: any("What to look at" in line for line in screen_text(app)))
         await pilot.press("enter")
     assert app.return_value == third
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_golden(request, size):
+    lesson = "# one\n\nA guest.\n\n    vmdbg one\n\n## What to look at\n\n1. Rings.\n2. Traps.\n"
+    async with Chooser((Choice("one", lesson), Choice("two", "# two\n"))).run_test(size=size) as pilot:
+        await check_golden(request, pilot, f"chooser_{size[0]}x{size[1]}")
+
+
+async def test_keys_of_the_footer():
+    """A page down and up again; what the footer offers is all of it."""
+    app = chooser()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await settled(pilot, lambda: {k.key for k in app.screen.query(FooterKey)} == {"enter", "q", "space"})
+        lesson = app.query_one(Chooser.Lesson)
+        await settled(pilot, lambda: lesson.max_scroll_y > 5)
+        await pilot.press("space")
+        await settled(pilot, lambda: lesson.scroll_y > 0)
+        await pilot.press("pageup")
+        await settled(pilot, lambda: lesson.scroll_y == 0)
 
 
 async def test_leaving_chooses_nothing():

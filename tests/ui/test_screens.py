@@ -5,10 +5,12 @@ import pytest
 import guests
 from tests.debugger.stub_session import stub_session
 from tests.ui.screens import check_golden, did, opened
+from tests.ui.test_views import AT_A_FAULT, app_of
+from vmdbg.debugger import history
 from vmdbg.debugger.opening import open_bare
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
-from vmdbg.ui.app import Debugger
+from vmdbg.ui.app import PANES, Debugger
 
 SIZES = [(120, 40), (80, 24)]
 GUESTS = [
@@ -19,6 +21,13 @@ GUESTS = [
 
 def sized(name: str, size: tuple[int, int]) -> str:
     return f"{name}_{size[0]}x{size[1]}"
+
+
+@pytest.fixture(autouse=True)
+def no_checkpoint_but_the_first(monkeypatch):
+    """Where others would be depends on the time that running takes."""
+    for name in ("SPACING", "LARGEST_SPACING"):
+        monkeypatch.setattr(history, name, 1e9)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
@@ -45,9 +54,54 @@ async def test_guests(request, name, lines, size):
         await check_golden(request, pilot, sized(name, size))
 
 
-async def test_help(request):
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+async def test_help(request, size):
     app = Debugger("stub.bin", stub_session)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=size) as pilot:
         await opened(pilot)
         await pilot.press("f1")
-        await check_golden(request, pilot, "help_120x40")
+        await check_golden(request, pilot, sized("help", size))
+
+
+VIEWED = {  # a golden's name -> the guest, lines of commands, and keys that lead there
+    "traps": ("dual_mode", AT_A_FAULT, ["2"]),
+    "paging": ("dual_mode", AT_A_FAULT, ["3"]),
+    "exits": ("dual_mode", AT_A_FAULT, ["4"]),
+    "trace": ("dual_mode", AT_A_FAULT, ["5", "f2"]),
+    "breakpoints": ("dual_mode", AT_A_FAULT, ["6"]),
+    "snapshots": ("dual_mode", [*AT_A_FAULT, "mark here", "seek 100"], ["7"]),
+    "devices": ("dual_mode", AT_A_FAULT, ["8"]),
+    "bits": ("dual_mode", AT_A_FAULT, ["r"]),
+    "autopsy": ("triple", ["continue"], []),
+    "main_long64": ("long64", ["bp ring 3->0", "continue"], []),
+    "main_triple": ("triple", ["continue", "cause"], []),
+    "typing": ("dual_mode", AT_A_FAULT, ["i"]),
+}
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda s: f"{s[0]}x{s[1]}")
+@pytest.mark.parametrize("name", VIEWED)
+async def test_views(request, name, size):
+    """Every screen, of a recorded guest."""
+    guest, lines, keys = VIEWED[name]
+    app = app_of(guest)
+    async with app.run_test(size=size) as pilot:
+        await opened(pilot)
+        for line in lines:
+            await did(pilot, line)
+        if name.startswith("main"):
+            app.pop_view()
+        await pilot.press(*keys)
+        await check_golden(request, pilot, sized(name, size))
+
+
+@pytest.mark.parametrize("pane", PANES[1:])
+async def test_folded_panes(request, pane):
+    """The panes that a narrow terminal shows one at a time."""
+    app = app_of("dual_mode")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await opened(pilot)
+        for line in [*AT_A_FAULT, "info idt 0x80"]:
+            await did(pilot, line)
+        app.action_pane(pane)
+        await check_golden(request, pilot, f"pane_{pane}_80x24")

@@ -1,19 +1,19 @@
 """The screens beside the main one, on real guests (plain engine) and on the stub: what they show, and what their keys do."""
 
 import pytest
-from textual.containers import Container, Vertical
-from textual.widgets import Footer, Input
-from textual.widgets._footer import FooterKey
+from textual.widget import Widget
+from textual.widgets import Footer
 
 import guests
-from tests.debugger.stub_session import stub_session
-from tests.ui.screens import check_golden, did, opened, screen_text, settled
+from tests.ui.screens import did, opened, screen_text, settled
 from vmdbg.debugger.opening import open_bare
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
 from vmdbg.ui.app import Debugger
 from vmdbg.ui.autopsy import Autopsy
 from vmdbg.ui.breakpoints import BreakpointTable
+from vmdbg.ui.devices import Devices
+from vmdbg.ui.keys import GDB
 from vmdbg.ui.view import View
 from vmdbg.ui.views import VIEWS
 
@@ -53,57 +53,6 @@ async def test_a_triple_fault_is_explained_after_one_key_and_its_cause_after_two
         await pilot.press("enter")
         await settled(pilot, shows(app, "mov word ptr [ecx*8+"))
         await settled(pilot, lambda: app.snapshot.stop.has("goto") and not app.session_thread.busy)
-
-
-@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
-@pytest.mark.parametrize("name", ["traps", "paging", "breakpoints", "exits"])
-async def test_goldens(request, name, size):
-    app = app_of("dual_mode")
-    async with app.run_test(size=size) as pilot:
-        await opened(pilot)
-        for line in AT_A_FAULT:
-            await did(pilot, line)
-        app.action_view(name)
-        await settled(pilot, lambda: isinstance(app.screen, View) and app.screen.value is not None)
-        await check_golden(request, pilot, f"{name}_{size[0]}x{size[1]}")
-
-
-@pytest.mark.parametrize("size", [(120, 40), (80, 24)], ids=lambda s: f"{s[0]}x{s[1]}")
-async def test_golden_autopsy(request, size):
-    app = app_of("triple")
-    async with app.run_test(size=size) as pilot:
-        await opened(pilot)
-        await pilot.press("c")
-        await settled(pilot, lambda: isinstance(app.screen, Autopsy) and app.screen.pane.rows)
-        await check_golden(request, pilot, f"autopsy_{size[0]}x{size[1]}")
-
-
-@pytest.mark.parametrize("opening", ["stub", "triple"])
-async def test_every_key_of_every_footer_does_something(opening):
-    """Each shown binding of each screen is bound to an action that exists, and pressing it leaves the app alive."""
-    app = Debugger("stub.bin", stub_session) if opening == "stub" else app_of(opening)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await opened(pilot)
-        if opening != "stub":
-            await did(pilot, "continue")
-        for name, kind in VIEWS.items():
-            app.action_view(name)
-            await settled(pilot, lambda: isinstance(app.screen, kind) and app.screen.snapshot is not None)
-            own = [b.binding for b in app.screen.active_bindings.values() if b.node is app.screen and b.binding.show and b.enabled]
-            assert any(b.description == "Back" for b in own)
-            for b in own:
-                app.action_view(name)
-                await settled(pilot, lambda: isinstance(app.screen, kind))
-                await pilot.press(b.key)
-                if isinstance(app.focused, Input) and isinstance(app.screen, View):
-                    await pilot.press("escape")
-                    await settled(pilot, lambda: not isinstance(app.focused, Input))
-                    assert isinstance(app.screen, kind)
-                await settled(pilot, lambda: not app.session_thread.busy)
-                assert app.is_running
-            if isinstance(app.screen, View):
-                await pilot.press("escape")
-            await settled(pilot, lambda: len(app.screen_stack) == 1 and app.session_thread.wanted is None)
 
 
 async def test_breakpoints_by_keys_and_mouse():
@@ -166,24 +115,29 @@ async def test_traps_explain_a_vector_and_remember_the_last_delivery():
         await settled(pilot, shows(app, "delivered at 7,307"))
 
 
-@pytest.mark.parametrize("name", [*VIEWS])
-async def test_sizes_from_200x60_to_80x24(name):
+@pytest.mark.parametrize("name", ["main", "devices", *VIEWS])
+async def test_sizes_from_200x60_to_80x24_and_back(name):
     """No widget without room, none over another, at every size that the terminal goes through."""
     app = app_of("triple")
     async with app.run_test(size=SIZES[0]) as pilot:
         await opened(pilot)
         await did(pilot, "continue")
-        app.action_view(name)
-        await settled(pilot, lambda: isinstance(app.screen, VIEWS[name]))
-        for size in SIZES:
+        app.pop_view()
+        await settled(pilot, lambda: len(app.screen_stack) == 1)
+        if name != "main":
+            await pilot.press(next(k.keys for k in GDB if k.id == name).partition(",")[0])
+            await settled(pilot, lambda: isinstance(app.screen, VIEWS.get(name, Devices)))
+        before = screen_text(app)
+        for size in SIZES + SIZES[-2::-1]:
             await pilot.resize_terminal(*size)
             await settled(pilot, lambda: app.screen.size == size and not layout_faults(app.screen))
+        await settled(pilot, lambda: name == "main" or screen_text(app) == before)
 
 
 def layout_faults(screen) -> list[tuple]:
-    """Widgets that have no room, are not on the screen, or are over another."""
-    shown = [w for w in screen.walk_children() if w.display and not isinstance(w, (FooterKey, Container, Vertical))]
-    placed = [(w, w.region) for w in shown if w.parent is not None and not isinstance(w.parent, Footer)]
+    """Widgets that have no room, are not on the screen, or are over another; of those that hold others, and of what is hidden, nothing."""
+    seen = [w for w in screen.walk_children() if all(a.display for a in w.ancestors_with_self if isinstance(a, Widget))]
+    placed = [(w, w.region) for w in seen if isinstance(w, Footer) or not w.children and not isinstance(w.parent, Footer)]
     return [
         (widget, region)
         for n, (widget, region) in enumerate(placed)

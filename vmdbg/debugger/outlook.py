@@ -23,6 +23,22 @@ def outlook(session) -> str:
     return operand(session, found)
 
 
+def leads(session, found) -> str:
+    """'→ ring 0' for an instruction that enters another ring by itself, wherever it stands; '' for all others."""
+    cpl = int(session.cpu.cpl)
+    if found is None:
+        return ""
+    if found.mnemonic in ("SYSCALL", "SYSENTER"):
+        return "→ ring 0" if cpl else ""
+    if found.mnemonic not in ("INT", "INT3"):
+        return ""
+    gate = vectors.gate(session, found.imm & 0xFF if found.mnemonic == "INT" else 3)
+    if gate is None or not gate.kind or not gate.present or gate.dpl < cpl:
+        return ""
+    ring = vectors.ring(session, gate)
+    return f"→ ring {ring}" if ring != cpl else ""
+
+
 def waiting(session, found) -> str:
     """The trap that the machine stands before."""
     stop = session.stop

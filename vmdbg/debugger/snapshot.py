@@ -10,7 +10,7 @@ from vmdbg.debugger.devices.registers import Device
 from vmdbg.debugger.interrupt_view import InterruptView, InterruptViews, counts
 from vmdbg.debugger.listing import Line
 from vmdbg.debugger.looks import Look, look
-from vmdbg.debugger.outlook import outlook
+from vmdbg.debugger.outlook import leads, outlook
 from vmdbg.debugger.paging_view import matters
 from vmdbg.debugger.picture import Picture, VgaPicture
 from vmdbg.debugger.source import SourceView, source_view
@@ -21,6 +21,7 @@ from vmdbg.debugger.walk import Walk, walk
 from vmdbg.machine.flags import get_rflags
 
 STACK_WORDS = 16
+ENTERING = ("int", "sys")  # how those instructions begin that enter another ring
 SELDOM = 1 / 4  # seconds between looks at the timeline, and at the interrupt vector, while the machine runs
 
 # The registers of a pane, by the bits of the code
@@ -167,7 +168,11 @@ class Taker:
 
         def seen(line: Line) -> Line:
             if line.address != s.rip:
-                return line
+                return (
+                    line
+                    if line.note or not line.text.startswith(ENTERING)
+                    else replace(line, note=leads(s, s.listing.decode(line.address)))
+                )
             return replace(line, next=outlook(s), note="" if trapped else line.note)
 
         return tuple(seen(line) for line in s.listing.lines())

@@ -27,6 +27,7 @@ class Choices(Pane):
         Binding("down,j", "move(1)", "Next", show=False),
     ]
     cursor = 0
+    explains = False
 
     def ground(self, y: int) -> str:
         return "current" if y == self.cursor else ""
@@ -87,7 +88,7 @@ class Chooser(App[str]):
         self.choices = choices
 
     def compose(self) -> ComposeResult:
-        yield Static("vmdbg  a debugger for whole x86 machines: choose a guest, or leave and say vmdbg FILE", id="head", markup=False)
+        yield Static("vmdbg  choose a guest, or leave and say vmdbg FILE", id="head", markup=False)
         with Horizontal():
             pane = Choices("Guests", "choices", "The guests that ship: ↑ ↓ and enter")
             pane.show([((f" {c.name}", "strong"),) for c in self.choices])

@@ -31,6 +31,8 @@ def style_of(ink: Ink) -> Style:
 
 
 class Console(Pane):
+    explains = False
+
     class Typed(Message):
         """The user typed for the guest: bytes for its serial port, or keys that are pressed together."""
 

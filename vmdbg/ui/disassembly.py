@@ -9,7 +9,7 @@ from vmdbg.ui.pane import Pane, Part, Row
 
 CODE = 14  # characters of code bytes
 ROOMY = 76  # columns from which they are shown
-REMARK = 34  # columns for what is not the text of an instruction: place and remark
+REMARK = 21  # columns for a remark
 QUIET = ("privileged", "sensitive")  # remarks of ring 0, where these instructions do what they say
 
 
@@ -44,10 +44,10 @@ class Disassembly(Pane):
         if s.running:
             self.entitle("Disassembly", "running")
             return
-        self.entitle("Disassembly")
         before, self.snapshot = self.snapshot, s
         rows: list[Row] = []
         self._addresses, self._current = [], -1
+        width, cut = self.scrollable_content_region.width, ""
         for line in s.lines:
             if line.label:
                 rows.append(((f"  {line.label}:", "name"),))
@@ -55,10 +55,13 @@ class Disassembly(Pane):
             if line.address == s.rip:
                 self._current = len(rows)
             rows.append(self._row(line, line.address == s.rip, line.address in s.breakpoints))
+            if line.next and sum(len(text) for text, _ in rows[-1]) > width:
+                cut = f"◀ {line.next}"
             self._addresses.append(line.address)
         if not rows:
             rows = [((f"  no memory at {s.rip:#x}", "warning"),)]
             self._addresses = [None]
+        self.entitle("Disassembly", cut)
         self.show(rows)
         if before is None or before.rip != s.rip or before.focus != s.focus or not 0 <= self.cursor < len(rows):
             wanted = s.rip if s.focus is None else s.focus
@@ -80,9 +83,11 @@ class Disassembly(Pane):
             code = line.code.hex()
             parts.append((f"{code if len(code) <= CODE else code[: CODE - 1] + '…':<{CODE}}  ", "quiet"))
         remarked = line.note or line.next
-        parts.append((f"{line.text:<{max(16, min(28, width - REMARK))}}" if remarked else line.text, "strong" if current else ""))
+        used = sum(len(text) for text, _ in parts)
+        column = min(28, width - used - max(REMARK, len(remarked) + 3))  # what is long begins further left
+        parts.append((f"{line.text:<{max(16, column)}}" if remarked else line.text, "strong" if current else ""))
         if line.note:
-            quiet = line.note in QUIET
+            quiet = line.note in QUIET or line.note.startswith("→")
             parts.append((f" {line.note}" if quiet else f" ⚠ {line.note}", "quiet" if quiet else "changed"))
         return [*parts, (f" ◀ {line.next}", "next")] if line.next else parts
 

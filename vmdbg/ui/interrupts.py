@@ -6,6 +6,8 @@ from vmdbg.ui.pane import Pane, Part, Row
 
 
 class Interrupts(Pane):
+    scope = "gate"
+
     def __init__(self):
         super().__init__(
             "Interrupts",

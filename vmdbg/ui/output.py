@@ -6,6 +6,8 @@ KEPT = 2000  # rows
 
 
 class Output(Pane):
+    explains = False
+
     def __init__(self):
         super().__init__("Output", "output", "Commands and their answers")
         self.log_rows: list[Row] = []

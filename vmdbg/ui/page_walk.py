@@ -1,6 +1,7 @@
 """The page walk of the address that matters now, level by level."""
 
 from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.traps import page_fault
 from vmdbg.debugger.walk import bits
 from vmdbg.ui.pane import Pane, Row
 
@@ -33,5 +34,9 @@ class PageWalk(Pane):
                 )
             )
         end = f"physical {w.physical:0{digits}x}" if w.physical is not None else "no memory here: #PF"
-        rows.append((("→ ", "changed"), (end, "" if w.physical is not None else "warning")))
+        stop = s.stop
+        faults = stop.has("trap") and stop.vector == 14 and stop.position == s.position and stop.address == w.linear
+        if faults and stop.error_code is not None:
+            end = f"#PF, error {stop.error_code:x}: {page_fault(stop.error_code)}"
+        rows.append((("→ ", "changed"), (end, "" if w.physical is not None and not faults else "warning")))
         self.show(rows)

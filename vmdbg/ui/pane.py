@@ -5,21 +5,24 @@ from itertools import zip_longest
 
 from rich.segment import Segment
 from textual.geometry import Region, Size
-from textual.scroll_view import ScrollView
+from textual.markup import escape
 from textual.strip import Strip
+
+from vmdbg.ui.names import Named
 
 Part = tuple[str, str]  # text, and a kind of KINDS or ''
 Row = Sequence[Part]
 KINDS = ("quiet", "strong", "changed", "current", "warning", "name", "next", "cursor")
 
 
-class Pane(ScrollView, can_focus=True):
-    """Rows of parts; `show` replaces them.  Colours come from the theme, and never stand alone for a meaning."""
+class Pane(Named):
+    """Rows of parts (some draw rows of their own); `show` replaces them.  Colours come from the theme, and never stand alone."""
 
     COMPONENT_CLASSES = {f"pane--{kind}" for kind in KINDS}
     DEFAULT_CSS = """
-    Pane { border: round $panel-lighten-2; border-title-color: $text-muted; scrollbar-size: 0 1; height: 1fr; background: $surface; }
-    Pane:focus { border: round $accent; border-title-color: $accent; }
+    Pane { scrollbar-size: 0 1; height: 1fr; background: $surface; }
+    Pane { border: round $foreground 25%; border-title-color: $text-muted; border-subtitle-color: $text-muted; }
+    Pane:focus { border: round $accent; border-title-color: $accent; border-subtitle-color: $accent; }
     Pane > .pane--quiet { text-style: dim; }
     Pane > .pane--strong { text-style: bold; }
     Pane > .pane--changed { color: $warning; text-style: bold; }
@@ -31,17 +34,16 @@ class Pane(ScrollView, can_focus=True):
     """
 
     def __init__(self, title: str, id: str, help: str):
-        super().__init__(id=id)
+        super().__init__(id, help)
         self.border_title = title
         self._titles = (title, "")
-        self.tooltip = help
-        self.rows: Sequence = ()  # of Row, but for panes that draw their own
 
     def show(self, rows: Sequence, width: int | None = None) -> None:
         """`width`: columns of the longest row, where that is known."""
         if rows == self.rows:
             return
         before, self.rows = self.rows, rows
+        self.point(None)
         longest = max((sum(len(text) for text, _ in row) for row in rows), default=0) if width is None else width
         size = Size(longest, len(rows))
         if self.virtual_size != size:
@@ -62,9 +64,9 @@ class Pane(ScrollView, can_focus=True):
         """Give the border its words, if they are new: it is drawn anew."""
         if (title, subtitle) != self._titles:
             if title != self._titles[0]:
-                self.border_title = title
+                self.border_title = escape(title)
             if subtitle != self._titles[1]:
-                self.border_subtitle = subtitle
+                self.border_subtitle = escape(subtitle)
             self._titles = (title, subtitle)
 
     def bring(self, y: int) -> None:
@@ -89,4 +91,4 @@ class Pane(ScrollView, can_focus=True):
         for text, kind in self.rows[y]:
             style = base if not kind else base + self.get_component_rich_style(f"pane--{kind}", partial=True)
             segments.append(Segment(text, style))
-        return Strip(segments).crop_extend(x, x + width, base)
+        return self.marked(y, Strip(segments).crop_extend(x, x + width, base))

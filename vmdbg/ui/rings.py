@@ -9,6 +9,8 @@ SHORT = {"virtual-8086": "v8086", "compatibility": "compat"}
 
 
 class Rings(Pane):
+    scope = "rflags"
+
     def __init__(self):
         super().__init__("Rings", "rings", "The current privilege level (SDM vol. 3, 5.5): CPL, the mode, whether interrupts can come")
 

@@ -36,17 +36,17 @@ class Timeline(Widget, can_focus=True):
 
     COMPONENT_CLASSES = {f"timeline--{kind}" for kind in ("name", "traps", "stop", "checkpoint", "now", "aim", "beyond", "words")}
     DEFAULT_CSS = """
-    Timeline { height: 1; background: $surface; color: $text-muted; }
+    Timeline { height: 1; background: $surface; color: $foreground; }
     Timeline:focus { background: $boost; }
-    Timeline > .timeline--name { color: $text-muted; }
+    Timeline > .timeline--name { text-style: dim; }
     Timeline:focus > .timeline--name { color: $accent; text-style: bold; }
     Timeline > .timeline--traps { color: $success; }
     Timeline > .timeline--stop { color: $error; text-style: bold; }
-    Timeline > .timeline--checkpoint { color: $text-muted; }
+    Timeline > .timeline--checkpoint { color: $secondary; }
     Timeline > .timeline--now { color: $accent; text-style: bold; }
     Timeline > .timeline--aim { color: $warning; text-style: bold reverse; }
     Timeline > .timeline--beyond { text-style: dim; }
-    Timeline > .timeline--words { color: $text; }
+    Timeline > .timeline--words { text-style: none; }
     """
     HELP = f"All that is recorded: {LEGEND}; click to go there, wheel or [ ] a column, {{ }} a stop, < > the ends, escape cancels"
     BINDINGS = [

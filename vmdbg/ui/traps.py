@@ -36,6 +36,7 @@ class Traps(View):
     def __init__(self):
         super().__init__()
         self.gates = Choices("Interrupt vector", "gates", self.HELP)
+        self.gates.scope = "gate"
         self.pane = Pane(
             "Delivery",
             "delivery",
