@@ -180,6 +180,8 @@ def real_interpreter():
 
 
 REFUSED = [
+    ("condition ² ax", "there is no breakpoint '²'"),
+    ("b 0x7c00 count ²", "a number from 1 up"),
     ("set", "expected set REGISTER"),
     ("set eax", "expected set REGISTER"),
     ("set eax = ", "expected set REGISTER"),
@@ -229,6 +231,7 @@ PLACES = [
     ("b cs:ip + 3", "breakpoint 1    0x7c03 start+0x3"),
     ("b ax:0x7c02", "breakpoint 1    0x7c02 start+0x2"),
     ("vb 0x7c0:5", "breakpoint 1    0x7c05 start+0x5"),
+    ("tb once", "breakpoint 1    0x7c00 start  once"),
     ("lb 0x7c05 once", "breakpoint 1    0x7c05 start+0x5  once"),
     ("pb 0x7c05", "breakpoint 1    at physical 0x7c05"),
     ("modebp", "breakpoint 1    mode protected"),

@@ -41,7 +41,7 @@ BY_NUMBER = {e.number: e for e in REASONS.values()}
 def reason_named(text: str) -> int | None:
     """The basic exit reason that a name or a number means: 10, CPUID, "I/O instruction", IO; None if no instruction causes such."""
     words = " ".join(text.strip().strip("\"'").lower().split())
-    if words.isdigit() or words.startswith("0x"):
+    if words.isdecimal() or words.startswith("0x"):
         try:
             number = int(words, 0)
         except ValueError:

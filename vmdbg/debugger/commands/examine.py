@@ -172,7 +172,7 @@ def undisplay(interpreter, text):
     if not text.strip():
         interpreter.displays.clear()
         return []
-    if not text.strip().isdigit() or int(text) not in interpreter.displays:
+    if not text.strip().isdecimal() or int(text) not in interpreter.displays:
         raise CommandError(f"there is no display '{text.strip()}': {' '.join(map(str, interpreter.displays)) or 'there are none'}")
     del interpreter.displays[int(text)]
     return []

@@ -63,7 +63,7 @@ def seek(interpreter, text):
         raise CommandError("this session is not recorded")
     if word == "end":
         position = history.line.end
-    elif word.endswith("%") and word[:-1].strip().replace(".", "", 1).isdigit():
+    elif word.endswith("%") and word[:-1].strip().replace(".", "", 1).isdecimal():
         position = history.first + int((history.line.end - history.first) * min(float(word[:-1]), 100) / 100)
     elif word:
         position = interpreter.value(word)

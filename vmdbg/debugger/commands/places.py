@@ -7,7 +7,7 @@ from vmdbg.debugger.expressions import ExpressionError, parse
 from vmdbg.debugger.registers import SEGMENTS, mode
 from vmdbg.debugger.source import linear_addresses
 
-LINE = re.compile(r"(?P<file>[^\s:]*[^\s:\d][^\s:]*):(?P<line>\d+)$")
+LINE = re.compile(r"(?P<file>[^\s:]*[^\s:\d][^\s:]*):(?P<line>\d{1,9})$")
 SHOWN = re.compile(r"[0-9a-fA-F]{4}:[0-9a-fA-F]{4}$")  # as real mode's addresses are shown: hexadecimal without a prefix
 FAR = re.compile(r"(?P<segment>[^:\[\]()]+):(?P<offset>.+)$")
 

@@ -44,7 +44,7 @@ def line_of(interpreter, text: str) -> Place:
         if session.symbols.debug is None or not session.symbols.debug.has_lines:
             raise CommandError("the guest has no debugging information: its file (or --symbols FILE) has no DWARF")
         raise CommandError(f"nothing is known of the source at {at:#x} {session.symbols.near(at) or ''}".rstrip())
-    return Place(place.path, int(number)) if colon and number.isdigit() and place.path.endswith(name) else place
+    return Place(place.path, int(number)) if colon and number.isdecimal() and place.path.endswith(name) else place
 
 
 def show_line(interpreter, text: str) -> list[str]:

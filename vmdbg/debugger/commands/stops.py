@@ -33,7 +33,7 @@ def split(interpreter, text: str) -> tuple[str, dict]:
         if word in ("once", "trace"):
             facts[word] = True
         elif word == "count":
-            if not rest[0].isdigit() or int(rest[0]) < 1:
+            if not rest[0].isdecimal() or int(rest[0]) < 1:
                 raise CommandError(f"expected a number from 1 up after 'count', not '{rest[0]}'")
             facts["count"] = int(rest[0])
         else:
@@ -55,7 +55,7 @@ def limit(interpreter, what: str, text: str) -> int:
     if what == "cr3":
         return interpreter.value(text)
     most = 3 if what == "ring" else len(interpreter.session.machine.cpus) - 1
-    if not text.isdigit() or int(text) > most:
+    if not text.isdecimal() or int(text) > most:
         raise CommandError(f"expected a {what} from 0 to {most}, not '{text}'")
     return int(text)
 
@@ -85,14 +85,14 @@ def at(interpreter, place: str) -> Address | Places:
     addresses = places(interpreter, place) if place else (session.rip,)
     if any(not 0 <= address < 1 << 64 for address in addresses):
         raise CommandError(f"{addresses[0]:#x} is no address")
-    literal = place in session.symbols.table or place.rpartition(":")[2].isdigit() and place_of(session, addresses[0]) is not None
+    literal = place in session.symbols.table or place.rpartition(":")[2].isdecimal() and place_of(session, addresses[0]) is not None
     name = place if literal else session.symbols.near(addresses[0]) or ""
     return Address(addresses[0], name) if len(addresses) == 1 else Places(addresses, name)
 
 
 def _address(interpreter, text: str, **more) -> Lines:
     place, facts = split(interpreter, text)
-    return told(interpreter.session.break_on(at(interpreter, place), **facts, **more))
+    return told(interpreter.session.break_on(at(interpreter, place), **facts | more))
 
 
 @command(
@@ -107,7 +107,7 @@ def break_(interpreter, text):
 
 @command("tbreak,tb", "tb [ADDRESS] [if EXPRESSION]", "the same, once", complete=symbols)
 def tbreak(interpreter, text):
-    return _address(interpreter, re.sub(r"\s+once\b", "", text), once=True)
+    return _address(interpreter, text, once=True)
 
 
 @command("toggle", "toggle [ADDRESS]", "delete the breakpoints at an address, or set one", complete=symbols)
@@ -170,7 +170,7 @@ def named(interpreter, text: str) -> list:
     table = interpreter.session.breakpoints.table
     wanted = text.split() or [str(n) for n in table]
     for word in wanted:
-        if not word.isdigit() or int(word) not in table:
+        if not word.isdecimal() or int(word) not in table:
             there = f": {' '.join(map(str, table))}" if table else ": there are none"
             raise CommandError(f"there is no breakpoint '{word}'{there}")
     return [table[int(word)] for word in wanted]
