@@ -172,6 +172,7 @@ def test_refusals_are_one_sentence():
         (dict(guest="no-such-guest"), "no shipped guest"),
         (dict(guest="hello16", engine="fast"), "expected one of threaded, plain"),
         (dict(guest="hello16", memory=1), "from 1 MiB"),
+        (dict(guest="hello16", memory="64M"), "--memory '64M': expected a number"),
         (dict(guest="hello16", bits=17), "expected one of 16, 32, 64"),
         (dict(guest="hello16", console="tty"), "expected one of serial, virtio"),
         (dict(guest=None), "nothing to start"),

@@ -21,6 +21,7 @@ CONSOLES = ("serial", "virtio")
 MEDIA = ("bios", "disk", "cdrom")  # can be started instead of a guest
 SEVERAL = {"module": "modules", "disk": "disks", "virtio_disk": "virtio_disks"}  # given once for each
 ALIKE = ("memory", "cpus", "format", "append", "initrd", "cdrom", "com2", "load_address", "entry", "bits")  # in Options
+NUMBERS = ("memory", "cpus", "load_address", "entry")
 WORDS = (*ALIKE, *SEVERAL, "bios", "console", "write_disk")
 
 
@@ -61,6 +62,9 @@ def options_of(given: dict) -> Options:
     for word, known in (("format", FORMATS), ("console", CONSOLES), ("bits", (16, 32, 64))):
         if given.get(word) is not None and given[word] not in known:
             raise GuestError(f"--{word} {given[word]!r}: expected one of {', '.join(map(str, known))}")
+    for word in NUMBERS:
+        if not isinstance(given.get(word, 0), int):
+            raise GuestError(f"--{word.replace('_', '-')} {given[word]!r}: expected a number")
     found = {word: fspath(given[word]) if isinstance(given[word], PathLike) else given[word] for word in ALIKE if word in given}
     found["memory"] = found.get("memory", Options.memory) & ~0xFFF
     found |= {name: several(given[word]) for word, name in SEVERAL.items() if word in given}
