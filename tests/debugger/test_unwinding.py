@@ -83,7 +83,10 @@ def test_what_bt_says(tmp_path):
     i.execute("until inner")
     assert i.execute("bt") == ["#0  00100015 inner  a.c:20", "#1  00100010 outer+0x9  a.c:11", "#2  00100005 start+0x5  a.c:1"]
     assert i.execute("bt 1") == ["#0  00100015 inner  a.c:20", "(at most 1 frames)"]
-    assert [f.how for f in i.execute("where").value] == ["", "frame information", "frame information"]
+    assert [f["how"] for f in i.execute("where").value] == ["", "frame information", "frame information"]
+    assert i.execute("k").value[1] | dict(stack=0) == dict(
+        address=AT + 16, function="outer", offset=9, path="/src/a.c", line=11, stack=0, how="frame information"
+    )
     assert "returned to 0x100010 outer+0x9" in i.execute("finish")[0]
     assert "returned to 0x100005 start+0x5" in i.execute("finish")[0]
     assert names(s) == ["start"]

@@ -73,20 +73,31 @@ def show_source(interpreter, text: str) -> list[str]:
 def backtrace(interpreter, text):
     session = interpreter.session
     most = min(count_of(text, "a count of frames"), MOST) if text.strip() else MOST
-    found = list(frames(session, most))
-    lines = [frame_line(session, n, frame) for n, frame in enumerate(found)]
+    found = [facts_of(session, frame) for frame in frames(session, most)]
+    lines = [frame_line(n, facts, 16 if int(session.cpu.bits) == 64 else 8) for n, facts in enumerate(found)]
     return Lines(lines if len(lines) < most else [*lines, f"(at most {most} frames)"], found)
 
 
-def frame_line(session, n: int, frame: Frame) -> str:
-    at = frame.at
-    start, _, offset = (session.symbols.near(at) or "?").partition("+")
-    offset = int(offset or "0", 16) + frame.address - at
-    name = f"{start}+{offset:#x}" if offset and start != "?" else start
-    place = source.place_of(session, at)
-    how = f"  ({frame.how})" if frame.how.startswith(("interrupt", "search")) else ""
-    width = 16 if int(session.cpu.bits) == 64 else 8
-    return f"#{n:<2} {frame.address:0{width}x} {name}{f'  {place.words}' if place is not None else ''}{how}"
+def facts_of(session, frame: Frame) -> dict:
+    """What there is to say about a frame; `offset` from the beginning of its function."""
+    start, _, offset = (session.symbols.near(frame.at) or "").partition("+")
+    place = source.place_of(session, frame.at)
+    return dict(
+        address=frame.address,
+        function=start or None,
+        offset=int(offset or "0", 16) + frame.address - frame.at if start else None,
+        path=place.path if place is not None else None,
+        line=place.line if place is not None else None,
+        stack=frame.stack,
+        how=frame.how,
+    )
+
+
+def frame_line(n: int, facts: dict, digits: int) -> str:
+    name = (facts["function"] or "?") + (f"+{facts['offset']:#x}" if facts["offset"] else "")
+    place = f"  {Place(facts['path'], facts['line']).words}" if facts["path"] is not None else ""
+    how = f"  ({facts['how']})" if facts["how"].startswith(("interrupt", "search")) else ""
+    return f"#{n:<2} {facts['address']:0{digits}x} {name}{place}{how}"
 
 
 @command("finish,fin,pt,gu", "finish", "run until the current function returns, or its interrupt or trap", repeats=True)
