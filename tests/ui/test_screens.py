@@ -45,7 +45,7 @@ async def test_stub(request, size):
 @pytest.mark.parametrize("name, lines", GUESTS, ids=[g[0] for g in GUESTS])
 async def test_guests(request, name, lines, size):
     """hello16 at its end; dual_mode before its first page fault is delivered."""
-    guest = load_guest(guests.shipped()[name], Options())
+    guest = load_guest(guests.shipped()[name], Options(memory=16 << 20))
     app = Debugger(guest.path.name, lambda: open_bare(guest, engine="plain"))
     async with app.run_test(size=size) as pilot:
         await opened(pilot)

@@ -22,7 +22,7 @@ AT_A_FAULT = ["b start_a", "continue", "bp trap PF", "continue"]
 
 
 def app_of(name: str) -> Debugger:
-    guest = load_guest(guests.shipped()[name], Options())
+    guest = load_guest(guests.shipped()[name], Options(memory=16 << 20))
 
     def opening():
         session = open_bare(guest, engine="plain")
