@@ -55,6 +55,15 @@ def test_refusals_threaded(arguments, words):
     assert found.returncode == 2 and words in found.stderr and found.stderr.count("\n") == 1 and "Traceback" not in found.stderr
 
 
+def test_a_guest_that_leaves_threaded(tmp_path):
+    """It ends within an instruction, which is no place for a checkpoint; but that far it is recorded."""
+    (tmp_path / "guest").write_bytes(bytes.fromhex("b000 e6f4"))  # mov al,0; out f4h,al
+    assert vmdbg("record", tmp_path / "guest", "--bits", "16", "--memory", "1M", "-o", tmp_path / "trace").returncode == 1
+    found = vmdbg("replay", tmp_path / "trace", "--verify")
+    assert (found.returncode, found.stderr) == (0, "") and "are equal" in found.stdout
+    assert "positions    0 to 1;" in vmdbg("trace", "info", tmp_path / "trace").stdout
+
+
 # mov ecx,100000000; wait: dec ecx; jnz wait; read: in al,61h; and al,10h; add [8000h],al; jmp read
 WAITS_THEN_ASKS = bytes.fromhex("66b900e1f505 6649 75fc e461 2410 00060080 ebf6")
 WAITED = 200_000_001  # steps

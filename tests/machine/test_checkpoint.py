@@ -10,15 +10,17 @@ from vmdbg.machine.checkpoint import Checkpoint, Checkpoints
 from vmdbg.machine.device_state import StateError
 from vmdbg.machine.machine import Machine
 from vmdbg.monitor.bare import Bare
-from vmdbg.monitor.guest import Options
+from vmdbg.monitor.guest import Guest, Options
 from vmdbg.monitor.load import load_guest
+from vmdbg.monitor.load_flat import load_flat
 
 
 class Subject:
     """A guest under a bare monitor; everything it is at this moment as one digest."""
 
-    def __init__(self, name: str, engine: str, **options):
-        guest = load_guest(shipped()[name], Options(memory=4 << 20, **options))
+    def __init__(self, guest: str | Guest, engine: str, **options):
+        if isinstance(guest, str):
+            guest = load_guest(shipped()[guest], Options(memory=4 << 20, **options))
         self.machine = Machine(guest.memory, cpus=guest.cpus, engine=engine)
         self.monitor = Bare(self.machine, guest)
         self.keep = Checkpoints(self.machine, **self.monitor.state_roots())
@@ -72,6 +74,19 @@ def test_checkpoints_change_nothing_threaded():
         taking.machine.run(steps)
         taking.keep.take()
         assert plain.digest() == taking.digest()
+
+
+def test_slices_leave_no_trace_threaded(tmp_path):
+    """A guest that polls the PM timer, which the core answers as long as a slice lasts: what was read before means nothing."""
+    code = bytes.fromhex("ba0806 66ed ebfc")  # mov dx,608h; again: in eax,dx; jmp again
+    (tmp_path / "guest").write_bytes(code)
+    at_once, in_slices = (Subject(load_flat(tmp_path / "guest", code, Options(memory=1 << 20, bits=16)), "threaded") for _ in range(2))
+    at_once.machine.run(10_000)
+    for _ in range(10_000 // 73):
+        in_slices.machine.run(73)
+    assert in_slices.digest() != at_once.digest()
+    in_slices.machine.run(10_000 % 73)
+    assert in_slices.digest() == at_once.digest()
 
 
 def test_what_changed_is_enough_threaded():

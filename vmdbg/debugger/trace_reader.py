@@ -50,7 +50,7 @@ class Trace:
     def end(self) -> int:
         """The last position that can be come to."""
         last = self.checkpoints[-1][0]["position"]
-        return max([last, *(i.position for i in self.inputs[-1:])])
+        return max([last, *(i.position for i in self.inputs[-1:]), *([self.done["position"]] if self.done else [])])
 
 
 def read_trace(path: Path) -> Trace:
@@ -108,7 +108,10 @@ def add(trace: Trace, kind: bytes, payload: bytes) -> None:
     elif kind == b"TEXT":
         trace.text += payload
     elif kind == b"DONE":
-        trace.done = decode(payload)
+        found = decode(payload)
+        if not isinstance(found, dict) or not isinstance(found.get("position"), int) or not isinstance(found.get("reason"), str):
+            raise ValueError
+        trace.done = found
 
 
 def checkpoint_of(payload: bytes) -> tuple[dict, np.ndarray, list[bytes]]:

@@ -20,6 +20,9 @@ from vmdbg.machine.state import Cpu
 from vmdbg.machine.watch import mode_word
 
 ARCHITECTURAL = Cpu.fields["architectural_end"][0]  # bytes of a vCPU
+LATCH, READS = Cpu.fields["latch"][0], Cpu.fields["mmio"][0]
+READ_SIZE = 8  # bytes of each
+LATCH_SIZE, READS_SIZE = (READ_SIZE * Cpu.fields[name][2] for name in ("latch", "mmio"))
 KEPT_FLAGS = PAGE_DEVICE | PAGE_ROM
 
 
@@ -71,7 +74,7 @@ class Checkpoints:
 
     def possible(self) -> bool:
         """Whether no vCPU is within an instruction: a device may end a run there."""
-        return not any(int(cpu.slow) for cpu in self.machine.cpus)
+        return not any(int(cpu.slow) or int(cpu.latched) for cpu in self.machine.cpus)
 
     # ---- pages
 
@@ -123,12 +126,21 @@ class Checkpoints:
         flags = machine.page_flags.array & KEPT_FLAGS
         return encode(
             dict(
-                cpus=machine.cpu_states[:, :ARCHITECTURAL].tobytes(),
+                cpus=self._cpus().tobytes(),
                 a20_mask=int(machine.cpus[0].a20_mask),
                 flags={int(page): int(flags[page]) for page in np.flatnonzero(flags)},
                 devices=self.devices.save(),
             )
         )
+
+    def _cpus(self) -> np.ndarray:
+        """The vCPUs, without what was read for instructions that are over."""
+        found = self.machine.cpu_states[:, :ARCHITECTURAL].copy()
+        for n, cpu in enumerate(self.machine.cpus):
+            if not int(cpu.latched):
+                found[n, LATCH : LATCH + LATCH_SIZE] = 0
+            found[n, READS + READ_SIZE * int(cpu.mmio_count) : READS + READS_SIZE] = 0
+        return found
 
     def put_state(self, data: bytes) -> None:
         """StateError if it is that of another machine; then nothing has changed."""
