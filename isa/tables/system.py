@@ -36,7 +36,7 @@ I("0F 01 /0",    "SGDT Ms",              "sgdt",   access="w", priv=UMIP, reads=
 I("0F 01 /1",    "SIDT Ms",              "sidt",   access="w", priv=UMIP, reads="idtr", exit=x.GDTR_IDTR.when(x.DESC_TABLE_EXITING)),
 I("0F 01 /2",    "LGDT Ms",              "lgdt",   access="r", priv=CPL0, writes="gdtr", exit=x.GDTR_IDTR.when(x.DESC_TABLE_EXITING)),
 I("0F 01 /3",    "LIDT Ms",              "lidt",   access="r", priv=CPL0, writes="idtr", exit=x.GDTR_IDTR.when(x.DESC_TABLE_EXITING)),
-I("0F 01 /4",    "SMSW Rv/Mw",           "smsw",   access="w", priv=UMIP, reads="cr0", exit=x.CR_ACCESS),
+I("0F 01 /4",    "SMSW Rv/Mw",           "smsw",   access="w", priv=UMIP, reads="cr0"),
 I("0F 01 /6",    "LMSW Ew",              "lmsw",   access="r", priv=CPL0, reads="cr0", writes="cr0", exit=x.CR_ACCESS.when(x.CR0_MASK)),
 I("0F 06",       "CLTS",                 "clts",   priv=CPL0, writes="cr0", exit=x.CR_ACCESS.when(x.CR0_MASK)),
 # --- control and debug registers, MSRs -----------------------------------------------------------------------
@@ -49,7 +49,7 @@ I("0F 32",       "RDMSR",                "rdmsr",  priv=CPL0, reads="ecx msr", w
 I("0F 31",       "RDTSC",                "rdtsc",  priv=TSD, reads="tsc", writes="rax rdx", exit=x.RDTSC.when(x.RDTSC_EXITING), feature="TSC"),
 I("0F 33",       "RDPMC",                "rdpmc",  priv=PCE, reads="ecx pmc", writes="rax rdx", exit=x.RDPMC.when(x.RDPMC_EXITING), faults="GP"),
 I("0F 01 F9",    "RDTSCP",               "rdtscp", priv=TSD, reads="tsc tsc_aux", writes="rax rcx rdx", exit=x.RDTSCP.when(x.RDTSCP_EXITING), feature="RDTSCP"),
-I("F3 0F C7 /7 f64", "RDPID Ry",             "rdpid",  access="w", reads="tsc_aux", exit=x.RDTSCP.when(""), feature="RDPID"),
+I("F3 0F C7 /7 f64", "RDPID Ry",             "rdpid",  access="w", reads="tsc_aux", feature="RDPID"),
 I("NP 0F 01 D0", "XGETBV",               "xgetbv", reads="ecx xcr0", writes="rax rdx", feature="XSAVE", faults="UD GP"),
 I("NP 0F 01 D1", "XSETBV",               "xsetbv", priv=CPL0, reads="ecx eax edx", writes="xcr0", exit=x.XSETBV, feature="XSAVE", faults="UD GP"),
 I("0F A2",       "CPUID",                "cpuid",  reads="eax ecx", writes="rax rbx rcx rdx", exit=x.CPUID),

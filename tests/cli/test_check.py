@@ -175,7 +175,7 @@ def test_usage(capsys, arguments, words):
 
 def test_the_help_names_every_statement():
     from vmdbg.cli.check import check
-    from vmdbg.debugger import expectations
+    from vmdbg.debugger.unattended import expectations
 
     for word in expectations.PARSERS:
         assert word in str(check.__doc__) and f"    {word}" in str(expectations.__doc__).replace("console|screen", "console\n    screen"), (

@@ -12,8 +12,8 @@ import pytest
 
 from tests.monitor.images import multiboot
 from vmdbg.cli import main
-from vmdbg.debugger import headless
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.unattended import headless
 
 
 @pytest.fixture(params=["plain", "threaded"])

@@ -10,10 +10,10 @@ from vmdbg import Session
 from vmdbg.cli.boot import NAMES, Boot
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.expressions import ExpressionError
-from vmdbg.debugger.history import HistoryError
-from vmdbg.debugger.mark import Mark
 from vmdbg.debugger.memory import ReadError
 from vmdbg.debugger.opening import WORDS
+from vmdbg.debugger.past.history import HistoryError
+from vmdbg.debugger.past.mark import Mark
 from vmdbg.debugger.plain import plain
 from vmdbg.debugger.writing import WriteError
 from vmdbg.monitor.guest import GuestError

@@ -9,7 +9,7 @@ from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.expressions import parse
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.snapshot import Taker
+from vmdbg.debugger.screens.snapshot import Taker
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
 

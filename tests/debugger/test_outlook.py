@@ -7,7 +7,7 @@ from vmdbg.debugger import vectors
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.expressions import parse
 from vmdbg.debugger.outlook import memory_operand, outlook
-from vmdbg.debugger.snapshot import Taker
+from vmdbg.debugger.screens.snapshot import Taker
 from vmdbg.debugger.walk import walk
 
 REMARKS = [

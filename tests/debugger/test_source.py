@@ -10,12 +10,12 @@ import guests
 from tests.debugger.dwarf_builder import program
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
-from vmdbg.debugger.dwarf import Debug, Place
+from vmdbg.debugger.dwarf.debug import Debug, Place
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.past.trace_reader import lines_of, open_trace, read_trace
+from vmdbg.debugger.past.trace_writer import TraceWriter
 from vmdbg.debugger.source import LARGEST, Sources, linear_addresses, place_of, source_view
 from vmdbg.debugger.symbols import Symbols, read_symbols
-from vmdbg.debugger.trace_reader import lines_of, open_trace, read_trace
-from vmdbg.debugger.trace_writer import TraceWriter
 from vmdbg.monitor.guest import GuestError, Options
 from vmdbg.monitor.load import load_guest
 

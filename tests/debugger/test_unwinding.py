@@ -5,8 +5,8 @@ import pytest
 from tests.debugger.dwarf_builder import frames as debug_frame
 from tests.debugger.dwarf_builder import program, uleb
 from vmdbg.debugger.commands.interpreter import Interpreter
-from vmdbg.debugger.dwarf import Debug
-from vmdbg.debugger.dwarf_values import Unknown, evaluate
+from vmdbg.debugger.dwarf.debug import Debug
+from vmdbg.debugger.dwarf.values import Unknown, evaluate
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.symbols import Symbols
 from vmdbg.debugger.unwinding import MOST, frames

@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.debugger.test_history import digest, echo, often, session  # noqa: F401
-from tests.debugger.test_trace import record
+from tests.debugger.past.test_history import digest, echo, often, session  # noqa: F401
+from tests.debugger.past.test_trace import record
+from vmdbg.debugger.past.trace_reader import open_trace, read_trace, verify
 from vmdbg.debugger.registers import REGISTERS, read
-from vmdbg.debugger.trace_reader import open_trace, read_trace, verify
 from vmdbg.debugger.writing import WriteError
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from vmdbg.debugger.commands.interpreter import Interpreter
-from vmdbg.debugger.dwarf import Debug
+from vmdbg.debugger.dwarf.debug import Debug
 from vmdbg.debugger.opening import open_bare
 from vmdbg.debugger.symbols import read_symbols
 from vmdbg.monitor.guest import Options

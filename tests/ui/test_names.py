@@ -6,10 +6,10 @@ from textual.widgets import Tooltip
 
 from tests.ui.screens import did, opened, settled
 from tests.ui.test_views import AT_A_FAULT, app_of
-from vmdbg.debugger.bit_view import NOTATIONS
-from vmdbg.debugger.glossary import SCOPES, entries, names
-from vmdbg.debugger.paging_view import LARGE, PAGE, POINTER
-from vmdbg.debugger.snapshot import SHOWN
+from vmdbg.debugger.screens.bit_view import NOTATIONS
+from vmdbg.debugger.screens.glossary import SCOPES, entries, names
+from vmdbg.debugger.screens.paging_view import LARGE, PAGE, POINTER
+from vmdbg.debugger.screens.snapshot import SHOWN
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.ui.pane import Pane
 

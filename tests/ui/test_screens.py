@@ -6,8 +6,8 @@ import guests
 from tests.debugger.stub_session import stub_session
 from tests.ui.screens import check_golden, did, opened
 from tests.ui.test_views import AT_A_FAULT, app_of
-from vmdbg.debugger import history
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.past import history
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest
 from vmdbg.ui.app import PANES, Debugger

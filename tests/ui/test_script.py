@@ -4,7 +4,7 @@ import pytest
 
 from tests.debugger.stub_session import CODE, stub_session
 from tests.ui.screens import opened, screen_text, settled
-from vmdbg.debugger.script import ScriptLine, command
+from vmdbg.debugger.unattended.script import ScriptLine, command
 from vmdbg.ui.app import Debugger
 
 PYTHON = ScriptLine("/dir/look.py", "print('rip is', session.rip)\nsession.step(2)\n", python=True)

@@ -7,9 +7,9 @@ from textual.app import App
 from textual.events import MouseScrollDown
 
 from tests.ui.screens import opened, screen_text, settled
-from vmdbg.debugger import history
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.timeline_view import Branch, TimelineView
+from vmdbg.debugger.past import history
+from vmdbg.debugger.screens.timeline_view import Branch, TimelineView
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load_flat import load_flat
 from vmdbg.ui.app import Debugger

@@ -14,10 +14,10 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from vmdbg.bench import armed, boot, latency, remote, workloads
-from vmdbg.debugger.history import BOUND
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.past.history import BOUND
+from vmdbg.debugger.past.trace_writer import TraceWriter
 from vmdbg.debugger.session import Session
-from vmdbg.debugger.trace_writer import TraceWriter
 from vmdbg.debugger.vm_exits import Exits
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest

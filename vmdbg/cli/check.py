@@ -47,7 +47,7 @@ def check(
         raise UsageError(f"--input {input[:80]!r}: not a file")
     if max_instructions is not None and max_instructions < 1:
         raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
-    from vmdbg.debugger.script import ScriptError, read
+    from vmdbg.debugger.unattended.script import ScriptError, read
 
     try:
         text = read(expect)
@@ -55,10 +55,10 @@ def check(
         raise UsageError(str(e)) from None
     found, names = choose(guest, boot), symbols(boot)
     ensure_core()
-    from vmdbg.debugger import check as checking
-    from vmdbg.debugger.expectations import ExpectationError, parse_expectations
-    from vmdbg.debugger.headless import breaks
     from vmdbg.debugger.opening import open_bare
+    from vmdbg.debugger.unattended import check as checking
+    from vmdbg.debugger.unattended.expectations import ExpectationError, parse_expectations
+    from vmdbg.debugger.unattended.headless import breaks
 
     session = open_bare(found, symbols=names, sources=sources(boot))
     keys = Path(input).read_bytes() if input is not None else b""

@@ -42,7 +42,7 @@ def run(
     input
         A file whose bytes go to the serial port, instead of standard input.
     stats
-        A file for figures of the run, as JSON: instructions, events, exits, times (vmdbg/debugger/statistics.py names them).
+        A file for figures of the run, as JSON: instructions, events, exits, times (vmdbg/debugger/unattended/statistics.py names them).
     """
     if not names_guest(guest, boot):
         raise UsageError("run requires an argument: a guest, or --disk, --cdrom or --bios FILE")
@@ -58,7 +58,7 @@ def run(
         raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
     figures = output_file("--stats", stats) if stats is not None else None
     ensure_core()
-    from vmdbg.debugger.headless import OutputError, run_headless
+    from vmdbg.debugger.unattended.headless import OutputError, run_headless
 
     keys = Path(input) if input is not None else None
     if script:

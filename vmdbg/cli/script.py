@@ -9,8 +9,8 @@ from cyclopts import Parameter
 from vmdbg.cli.values import CannotGoOn, UsageError
 
 if TYPE_CHECKING:
-    from vmdbg.debugger.script import ScriptLine
     from vmdbg.debugger.session import Session
+    from vmdbg.debugger.unattended.script import ScriptLine
 
 Said = tuple[str, str]  # the option, what it says
 
@@ -42,7 +42,7 @@ class Batch(Script):
 
 def lines(script: Script) -> "list[ScriptLine]":
     """The lines of all of them; a file that cannot be read is refused before anything is loaded."""
-    from vmdbg.debugger import script as scripts
+    from vmdbg.debugger.unattended import script as scripts
 
     read = {"--command": scripts.command, "--script": scripts.read_script, "--python": scripts.read_python}
     try:
@@ -55,7 +55,7 @@ def run_lines(
     session: "Session", script: "list[ScriptLine]", batch: Batch, limit: int | None = None, input_file: Path | None = None
 ) -> int:
     """Do them without an interface; the exit status."""
-    from vmdbg.debugger.batch import run_batch
+    from vmdbg.debugger.unattended.batch import run_batch
 
     try:
         return run_batch(session, script, limit, input_file, batch.json)

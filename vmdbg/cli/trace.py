@@ -47,8 +47,8 @@ def record(
     if max_instructions is not None and max_instructions < 1:
         raise UsageError(f"--max-instructions {max_instructions}: expected 1 or more")
     ensure_core()
-    from vmdbg.debugger.headless import run_headless
-    from vmdbg.debugger.trace import TraceError
+    from vmdbg.debugger.past.trace import TraceError
+    from vmdbg.debugger.unattended.headless import run_headless
 
     try:
         return run_headless(found, max_instructions, Path(input) if input is not None else None, symbols=names, trace=Path(output))
@@ -68,7 +68,7 @@ def replay(file: str, *, verify: bool = False, batch: Batch = Batch()) -> int:
     verify
         Run all of it again without a terminal, and compare with every checkpoint: exit status 0 if all are equal, else 1.
     """
-    from vmdbg.debugger.trace import TraceError
+    from vmdbg.debugger.past.trace import TraceError
 
     script = lines(batch)
     if verify and script:
@@ -79,7 +79,7 @@ def replay(file: str, *, verify: bool = False, batch: Batch = Batch()) -> int:
         raise UsageError("the debugger needs a terminal; without one: vmdbg replay FILE --verify, or --command")
     chosen = Settings() if script else settings()
     ensure_core()
-    from vmdbg.debugger import trace_reader
+    from vmdbg.debugger.past import trace_reader
 
     try:
         found = trace_reader.read_trace(Path(file))
@@ -100,8 +100,8 @@ def replay(file: str, *, verify: bool = False, batch: Batch = Batch()) -> int:
 
 
 def compare(found) -> int:
-    from vmdbg.debugger import trace_reader
-    from vmdbg.debugger.trace_writer import semantics
+    from vmdbg.debugger.past import trace_reader
+    from vmdbg.debugger.past.trace_writer import semantics
 
     other = found.head["semantics"] != semantics()
     difference = trace_reader.verify(trace_reader.open_trace(found))
@@ -132,9 +132,9 @@ def info(file: str) -> int:
     file
         What `vmdbg record` wrote.
     """
-    from vmdbg.debugger.trace import TraceError
-    from vmdbg.debugger.trace_reader import read_trace
-    from vmdbg.debugger.trace_writer import semantics
+    from vmdbg.debugger.past.trace import TraceError
+    from vmdbg.debugger.past.trace_reader import read_trace
+    from vmdbg.debugger.past.trace_writer import semantics
 
     try:
         found = read_trace(Path(file))

@@ -10,7 +10,7 @@ from vmdbg.debugger.causes import WITH_ERROR_CODE, error_bits, event
 from vmdbg.debugger.delivery import INDEX, TASK_GATE, descriptor, inner_ring, segment_limit, table_of
 from vmdbg.debugger.devices.registers import Register
 from vmdbg.debugger.outlook import SOFTWARE
-from vmdbg.debugger.page_rules import verdict
+from vmdbg.debugger.screens.page_rules import verdict
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.debugger.walk import walk
 from vmdbg.machine.flags import get_rflags

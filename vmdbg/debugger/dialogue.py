@@ -2,8 +2,8 @@
 
 import re
 
-from vmdbg.debugger.serial_input import SerialInput
 from vmdbg.debugger.stop import Reason, Stop
+from vmdbg.debugger.unattended.serial_input import SerialInput
 
 STRETCH = 50_000  # instructions, after which it is seen whether something was said
 

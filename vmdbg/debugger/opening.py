@@ -8,7 +8,7 @@ from os import PathLike, fspath, path
 from pathlib import Path
 
 import guests
-from vmdbg.debugger.history import BOUND
+from vmdbg.debugger.past.history import BOUND
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.source import Sources
 from vmdbg.debugger.symbols import Symbols, read_symbol_file, read_symbols

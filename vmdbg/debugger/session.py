@@ -10,25 +10,26 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from vmdbg.debugger import backwards, stepping
+from vmdbg.debugger import stepping
 from vmdbg.debugger.armed import BEFORE, Armed, stop_of
 from vmdbg.debugger.breakpoints import Breakpoint, Breakpoints
 from vmdbg.debugger.causes import Autopsy, autopsy
 from vmdbg.debugger.delivery_steps import Delivery, waiting
 from vmdbg.debugger.dialogue import Dialogue
 from vmdbg.debugger.expressions import Context
-from vmdbg.debugger.history import BOUND, History, HistoryError
 from vmdbg.debugger.listing import Listing
-from vmdbg.debugger.mark import Mark
 from vmdbg.debugger.memory import Memory
+from vmdbg.debugger.past import backwards
+from vmdbg.debugger.past.history import BOUND, History, HistoryError
+from vmdbg.debugger.past.mark import Mark
 from vmdbg.debugger.picture import VgaPicture
 from vmdbg.debugger.register_file import RegisterFile
 from vmdbg.debugger.registers import linear_rip, reader
+from vmdbg.debugger.screens.timeline_view import TimelineView, timeline_view
 from vmdbg.debugger.slide import settled
 from vmdbg.debugger.source import Sources
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.symbols import Symbols
-from vmdbg.debugger.timeline_view import TimelineView, timeline_view
 from vmdbg.debugger.triggers import Address, Event, Trap, Trigger, wants_of
 from vmdbg.debugger.writing import WriteError, check_memory, check_register, put_memory, put_register
 from vmdbg.machine.state import F_IF

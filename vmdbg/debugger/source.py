@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from vmdbg.debugger.dwarf import Place
+from vmdbg.debugger.dwarf.debug import Place
 from vmdbg.debugger.symbols import WORD
 
 LARGEST = 16 << 20  # bytes of a file that is shown

@@ -5,7 +5,7 @@ import io
 import re
 from pathlib import Path
 
-from vmdbg.debugger.dwarf import Debug
+from vmdbg.debugger.dwarf.debug import Debug
 from vmdbg.monitor.guest import GuestError
 from vmdbg.monitor.read_image import GZIP, read_kernel
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import isa
-from vmdbg.debugger.dwarf_frames import Row
-from vmdbg.debugger.dwarf_values import Unknown, evaluate
+from vmdbg.debugger.dwarf.frames import Row
+from vmdbg.debugger.dwarf.values import Unknown, evaluate
 from vmdbg.debugger.registers import GENERAL, mode, read
 from vmdbg.machine.state import CS, RBP, RSP, SS
 

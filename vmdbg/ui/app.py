@@ -12,9 +12,9 @@ from textual.widgets import Footer, Tab, Tabs
 
 from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.commands.registry import COMMANDS
-from vmdbg.debugger.script import ScriptLine
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.debugger.session import Session
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.unattended.script import ScriptLine
 from vmdbg.ui.config import Settings
 from vmdbg.ui.console import Console
 from vmdbg.ui.devices import Devices

@@ -6,8 +6,8 @@ from textual.widgets import Footer
 
 from vmdbg.debugger.causes import Autopsy as Found
 from vmdbg.debugger.causes import Link
-from vmdbg.debugger.culprit import place
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.past.culprit import place
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.bits import bit_rows, wrapped
 from vmdbg.ui.pane import Row
 from vmdbg.ui.view import Choices, View

@@ -4,8 +4,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Footer, Input
 
-from vmdbg.debugger.breakpoint_view import BreakpointRow
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.breakpoint_view import BreakpointRow
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Row
 from vmdbg.ui.view import Choices, View
 

@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from vmdbg.debugger.picture import PLAIN, Ink, Picture
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.guest_keys import keyboard_keys, serial_bytes
 from vmdbg.ui.pane import Pane
 

@@ -7,7 +7,7 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from vmdbg.debugger.devices.registers import Device, Register
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
 NAME = 17  # columns of a register's name

@@ -4,7 +4,7 @@ from textual import events
 from textual.binding import Binding
 from textual.message import Message
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
 CODE = 14  # characters of code bytes

@@ -5,8 +5,8 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Footer
 
-from vmdbg.debugger.exit_view import PORTS, ExitRow
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.exit_view import PORTS, ExitRow
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.bits import wrapped
 from vmdbg.ui.pane import Pane, Row
 from vmdbg.ui.view import Choices, View

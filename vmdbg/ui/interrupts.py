@@ -1,7 +1,7 @@
 """The interrupt vector: which gate every trap goes through, how often it did, the one that waits; what is pending where."""
 
-from vmdbg.debugger.interrupt_view import InterruptView, Vector
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.interrupt_view import InterruptView, Vector
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
 

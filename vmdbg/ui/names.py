@@ -12,7 +12,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Tooltip
 
-from vmdbg.debugger.glossary import Found, names
+from vmdbg.debugger.screens.glossary import Found, names
 
 ABOVE = 4  # rows above those that are seen, which may say what register bits are of
 MARK = Style(reverse=True)

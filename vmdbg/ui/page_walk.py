@@ -1,6 +1,6 @@
 """The page walk of the address that matters now, level by level."""
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.debugger.traps import page_fault
 from vmdbg.debugger.walk import bits
 from vmdbg.ui.pane import Pane, Row

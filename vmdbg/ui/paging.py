@@ -5,9 +5,9 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Footer, Input
 
-from vmdbg.debugger.page_ranges import Range
-from vmdbg.debugger.paging_view import PagingView
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.page_ranges import Range
+from vmdbg.debugger.screens.paging_view import PagingView
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.bits import bit_rows, wrapped
 from vmdbg.ui.pane import Pane, Row
 from vmdbg.ui.view import Choices, View

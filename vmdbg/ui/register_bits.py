@@ -3,7 +3,7 @@
 from textual.app import ComposeResult
 from textual.widgets import Footer
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.bits import bit_rows
 from vmdbg.ui.pane import Pane, Part, Row
 from vmdbg.ui.view import View

@@ -3,7 +3,7 @@
 from textual import events
 from textual.binding import Binding
 
-from vmdbg.debugger.snapshot import RegisterValue, Snapshot
+from vmdbg.debugger.screens.snapshot import RegisterValue, Snapshot
 from vmdbg.ui.pane import Pane, Part, Row
 
 NARROW, WIDE = 17, 21  # columns of a register of 32 or 64 bits with its name, mark and remark

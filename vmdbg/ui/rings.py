@@ -1,6 +1,6 @@
 """The ring ladder: where the processor stands."""
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Row
 
 NAMES = {3: "user", 2: "", 1: "", 0: "kernel"}

@@ -12,9 +12,9 @@ from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.console_input import ConsoleInput
 from vmdbg.debugger.idling import WallClock
-from vmdbg.debugger.script import ScriptError, ScriptLine, perform
+from vmdbg.debugger.screens.snapshot import Snapshot, Taker
 from vmdbg.debugger.session import Session
-from vmdbg.debugger.snapshot import Snapshot, Taker
+from vmdbg.debugger.unattended.script import ScriptError, ScriptLine, perform
 from vmdbg.monitor.guest import GuestError
 from vmdbg.ui.protocol import Answered, Going, Refused, Taken
 

@@ -4,8 +4,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Footer, Input
 
-from vmdbg.debugger.snapshot import Snapshot
-from vmdbg.debugger.snapshot_view import Node
+from vmdbg.debugger.screens.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot_view import Node
 from vmdbg.ui.pane import Row
 from vmdbg.ui.view import Choices, View
 

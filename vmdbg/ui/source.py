@@ -7,7 +7,7 @@ from textual.binding import Binding
 from textual.geometry import Size
 from textual.message import Message
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.debugger.source import SourceView
 from vmdbg.ui.pane import Pane, Row
 

@@ -1,6 +1,6 @@
 """The top of the stack."""
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Pane, Row
 
 

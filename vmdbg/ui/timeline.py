@@ -9,8 +9,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from vmdbg.debugger.snapshot import Snapshot
-from vmdbg.debugger.timeline_view import TimelineView
+from vmdbg.debugger.screens.snapshot import Snapshot
+from vmdbg.debugger.screens.timeline_view import TimelineView
 
 BARS = " ▁▂▃▄▅▆▇█"  # traps in a column, none to as many as in the column that has most
 NOW, STOP, CHECKPOINT, BEYOND, LINE, LEFT = "┃", "●", "◆", "╌", "─", "┴"

@@ -6,7 +6,7 @@ from textual.containers import Container
 from textual.widgets import Footer
 
 from vmdbg.debugger.delivery_steps import Delivery
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.debugger.traps import TRAPS
 from vmdbg.ui.bits import bit_rows, wrapped
 from vmdbg.ui.interrupts import Interrupts

@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.screen import Screen
 
-from vmdbg.debugger.snapshot import Snapshot
+from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.ui.pane import Pane
 from vmdbg.ui.protocol import Answered
 
@@ -100,7 +100,7 @@ class Choices(Pane):
 
 
 class View(Screen):
-    """`LOOK` is a name in vmdbg.debugger.looks.MAKERS, or '' if the snapshot has all that is shown; `argument` is what is asked about."""
+    """`LOOK` is a name in screens.looks.MAKERS, or '' if the snapshot has all that is shown; `argument` is what is asked about."""
 
     LOOK = ""
     TITLE = ""

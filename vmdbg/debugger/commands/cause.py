@@ -2,7 +2,7 @@
 
 from vmdbg.debugger.commands.past import journey
 from vmdbg.debugger.commands.registry import CommandError, command, count_of
-from vmdbg.debugger.culprit import before_fault, before_write
+from vmdbg.debugger.past.culprit import before_fault, before_write
 
 
 @command(

@@ -7,7 +7,7 @@ from vmdbg.debugger.causes import triple_fault
 from vmdbg.debugger.commands import bochs, cause, examine, motion, past, questions, source, stops, writing
 from vmdbg.debugger.commands.places import places
 from vmdbg.debugger.commands.registry import BY_WORD, COMMANDS, Command, CommandError, Lines, command
-from vmdbg.debugger.dwarf import Place
+from vmdbg.debugger.dwarf.debug import Place
 from vmdbg.debugger.expressions import Expression, ExpressionError
 from vmdbg.debugger.stop import Stop
 

@@ -1,8 +1,8 @@
 """Commands that go back in time."""
 
 from vmdbg.debugger.commands.registry import CommandError, Lines, command, count_of
-from vmdbg.debugger.history import HistoryError
-from vmdbg.debugger.reverse_finish import reverse_finish
+from vmdbg.debugger.past.history import HistoryError
+from vmdbg.debugger.past.reverse_finish import reverse_finish
 from vmdbg.debugger.vm_exits import Exits
 
 

@@ -1,13 +1,13 @@
 """Commands that ask about the past; the machine stays where it is."""
 
-from vmdbg.debugger import questions, register_questions
-from vmdbg.debugger.backwards import Cancelled
 from vmdbg.debugger.commands.registry import CommandError, Lines, command
 from vmdbg.debugger.commands.source import list_source
 from vmdbg.debugger.commands.stop_kinds import length_at_end
 from vmdbg.debugger.commands.stops import expression
 from vmdbg.debugger.expressions import ExpressionError
-from vmdbg.debugger.history import HistoryError
+from vmdbg.debugger.past import questions, register_questions
+from vmdbg.debugger.past.backwards import Cancelled
+from vmdbg.debugger.past.history import HistoryError
 from vmdbg.debugger.registers import REGISTERS
 from vmdbg.debugger.traps import describe
 from vmdbg.debugger.triggers import MODES, PORT_READS, PORT_WRITES, Event, Wants, forms_of, port_access

@@ -5,7 +5,7 @@ from vmdbg.debugger import source, views
 from vmdbg.debugger.commands.motion import may_run
 from vmdbg.debugger.commands.places import lines_addresses, places
 from vmdbg.debugger.commands.registry import CommandError, Lines, command, count_of
-from vmdbg.debugger.dwarf import Place
+from vmdbg.debugger.dwarf.debug import Place
 from vmdbg.debugger.unwinding import MOST, Frame, frames
 
 SHOWN, BEFORE = 11, 5  # lines of one answer; those before the place

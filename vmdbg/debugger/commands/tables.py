@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from vmdbg.debugger import registers, views
-from vmdbg.debugger.bit_view import NOTATIONS
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.commands.source import show_line, show_source
-from vmdbg.debugger.tlb_view import BANK_NAMES, tlb
-from vmdbg.debugger.tss_view import tss_lines
+from vmdbg.debugger.screens.bit_view import NOTATIONS
+from vmdbg.debugger.screens.tlb_view import BANK_NAMES, tlb
+from vmdbg.debugger.screens.tss_view import tss_lines
 
 
 def show_tss(interpreter, text: str) -> list[str]:

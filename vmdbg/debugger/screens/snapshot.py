@@ -7,16 +7,16 @@ from vmdbg.debugger import registers
 from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.devices import devices
 from vmdbg.debugger.devices.registers import Device
-from vmdbg.debugger.interrupt_view import InterruptView, InterruptViews, counts
 from vmdbg.debugger.listing import Line
-from vmdbg.debugger.looks import Look, look
 from vmdbg.debugger.outlook import leads, outlook
-from vmdbg.debugger.paging_view import matters
 from vmdbg.debugger.picture import Picture, VgaPicture
+from vmdbg.debugger.screens.interrupt_view import InterruptView, InterruptViews, counts
+from vmdbg.debugger.screens.looks import Look, look
+from vmdbg.debugger.screens.paging_view import matters
+from vmdbg.debugger.screens.timeline_view import TimelineView
 from vmdbg.debugger.source import SourceView, source_view
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.terminal import Terminal
-from vmdbg.debugger.timeline_view import TimelineView
 from vmdbg.debugger.walk import Walk, walk
 from vmdbg.machine.flags import get_rflags
 

@@ -6,13 +6,13 @@ A maker is `make(session, argument, running)`: a frozen value, or None where the
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vmdbg.debugger.bit_view import bit_view
-from vmdbg.debugger.breakpoint_view import breakpoint_view
-from vmdbg.debugger.exit_view import exit_view
-from vmdbg.debugger.paging_view import paging_view
-from vmdbg.debugger.snapshot_view import snapshot_view
-from vmdbg.debugger.trace_view import trace_view
-from vmdbg.debugger.trap_view import trap_view
+from vmdbg.debugger.screens.bit_view import bit_view
+from vmdbg.debugger.screens.breakpoint_view import breakpoint_view
+from vmdbg.debugger.screens.exit_view import exit_view
+from vmdbg.debugger.screens.paging_view import paging_view
+from vmdbg.debugger.screens.snapshot_view import snapshot_view
+from vmdbg.debugger.screens.trace_view import trace_view
+from vmdbg.debugger.screens.trap_view import trap_view
 
 MAKERS: dict[str, Callable] = {
     "bits": bit_view,

@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from tests.debugger.test_history import digest, echo, often, session  # noqa: F401
-from vmdbg.debugger import questions, register_questions
-from vmdbg.debugger.backwards import Cancelled
+from tests.debugger.past.test_history import digest, echo, often, session  # noqa: F401
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.expressions import parse
 from vmdbg.debugger.memory_triggers import Memory
+from vmdbg.debugger.past import questions, register_questions
+from vmdbg.debugger.past.backwards import Cancelled
 from vmdbg.debugger.registers import read
 from vmdbg.debugger.triggers import Address, Mode, Port, Ring, Trap
 

@@ -11,17 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.debugger.test_history import BOUND, digest, echo, often, session  # noqa: F401
-from vmdbg.debugger import trace_writer
+from tests.debugger.past.test_history import BOUND, digest, echo, often, session  # noqa: F401
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.trace import HEADER, MAGIC, TraceError, frame, read_frames
-from vmdbg.debugger.trace_reader import open_trace, read_trace, verify
-from vmdbg.debugger.trace_writer import TraceWriter
+from vmdbg.debugger.past import trace_writer
+from vmdbg.debugger.past.trace import HEADER, MAGIC, TraceError, frame, read_frames
+from vmdbg.debugger.past.trace_reader import open_trace, read_trace, verify
+from vmdbg.debugger.past.trace_writer import TraceWriter
 from vmdbg.machine.device_state import decode, encode
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load_flat import load_flat
 
-TOP = Path(__file__).parents[2]
+TOP = Path(__file__).parents[3]
 LOOP = bytes.fromhex("b8 00 00 40 a3 00 80 eb fa".replace(" ", ""))  # again: inc ax; mov [8000h], ax; jmp again
 
 

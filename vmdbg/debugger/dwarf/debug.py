@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from vmdbg.debugger.dwarf_frames import Frames
-from vmdbg.debugger.dwarf_lines import LineTable, line_table, paths_of
+from vmdbg.debugger.dwarf.frames import Frames
+from vmdbg.debugger.dwarf.lines import LineTable, line_table, paths_of
 from vmdbg.monitor.read_image import GZIP, read_kernel
 
 # Sections that pyelftools' DWARFInfo takes, by the name of its argument

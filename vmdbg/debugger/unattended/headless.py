@@ -9,15 +9,15 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from vmdbg.debugger.causes import triple_fault
-from vmdbg.debugger.history import BOUND
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.serial_input import SerialInput
+from vmdbg.debugger.past.history import BOUND
+from vmdbg.debugger.past.trace_writer import TraceWriter
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.slide import settled
-from vmdbg.debugger.statistics import Statistics
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.symbols import Symbols
-from vmdbg.debugger.trace_writer import TraceWriter
+from vmdbg.debugger.unattended.serial_input import SerialInput
+from vmdbg.debugger.unattended.statistics import Statistics
 from vmdbg.monitor.guest import Guest
 
 POWERED_OFF, TRIPLE_FAULT, HALTED, LIMIT, USER_BREAK, ERROR = 0, 70, 72, 74, 76, 78

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import zstandard
 
-from vmdbg.debugger.history import History
-from vmdbg.debugger.timeline import Input, Line, Saved
-from vmdbg.debugger.trace import MAGIC, VERSION, TraceError, frame
+from vmdbg.debugger.past.history import History
+from vmdbg.debugger.past.timeline import Input, Line, Saved
+from vmdbg.debugger.past.trace import MAGIC, VERSION, TraceError, frame
 from vmdbg.machine.device_state import encode
 from vmdbg.monitor.guest import Guest
 

@@ -7,8 +7,8 @@ import pytest
 import guests
 from isa.lang.word import U64
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.page_ranges import ranges
-from vmdbg.debugger.page_rules import ACCESSES, verdict
+from vmdbg.debugger.screens.page_ranges import ranges
+from vmdbg.debugger.screens.page_rules import ACCESSES, verdict
 from vmdbg.debugger.walk import walk
 from vmdbg.machine.paging import translate
 from vmdbg.monitor.guest import Options

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from vmdbg.debugger.devices.registers import Register, register
 from vmdbg.debugger.expressions import ExpressionError, parse
 from vmdbg.debugger.outlook import memory_operand
-from vmdbg.debugger.page_ranges import Range, ranges
-from vmdbg.debugger.page_rules import Verdict, bits, pdptes, reserved, verdict, verdicts
+from vmdbg.debugger.screens.page_ranges import Range, ranges
+from vmdbg.debugger.screens.page_rules import Verdict, bits, pdptes, reserved, verdict, verdicts
 from vmdbg.debugger.walk import Level, Walk, walk
 from vmdbg.machine.paging import PTE_PS
 from vmdbg.machine.state import CR4_PAE, CR4_PSE, EFER_LMA

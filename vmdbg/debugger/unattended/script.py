@@ -14,8 +14,8 @@ from typing import TextIO
 
 from vmdbg.debugger.commands.registry import CommandError, Lines
 from vmdbg.debugger.expressions import ExpressionError
-from vmdbg.debugger.history import HistoryError
 from vmdbg.debugger.memory import ReadError
+from vmdbg.debugger.past.history import HistoryError
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.writing import WriteError
 from vmdbg.monitor.guest import GuestError

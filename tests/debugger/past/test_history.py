@@ -6,12 +6,12 @@ import random
 import pytest
 
 import guests
-from vmdbg.debugger import backwards
-from vmdbg.debugger import history as histories
 from vmdbg.debugger.commands.interpreter import Interpreter
 from vmdbg.debugger.commands.registry import CommandError
-from vmdbg.debugger.history import HistoryError
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.past import backwards
+from vmdbg.debugger.past import history as histories
+from vmdbg.debugger.past.history import HistoryError
 from vmdbg.debugger.triggers import Trap
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load import load_guest

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from vmdbg.debugger import registers
-from vmdbg.debugger.backwards import check
 from vmdbg.debugger.expressions import Context, Expression, ExpressionError
-from vmdbg.debugger.history import HistoryError
-from vmdbg.debugger.questions import Answer, asked, by_itself, described, exactly, intervals_back, search_back, stops, tell
+from vmdbg.debugger.past.backwards import check
+from vmdbg.debugger.past.history import HistoryError
+from vmdbg.debugger.past.questions import Answer, asked, by_itself, described, exactly, intervals_back, search_back, stops, tell
 from vmdbg.debugger.registers import FLAGS, GENERAL, REGISTERS, linear_rip
 from vmdbg.debugger.triggers import LONGEST, Wants, forms_of
 from vmdbg.machine.machine import PAGE

@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vmdbg.debugger.armed import BEFORE
-from vmdbg.debugger.backwards import FAULTS_OF_DELIVERY, STRETCH, check, history_of
-from vmdbg.debugger.history import History, HistoryError
-from vmdbg.debugger.timeline import Saved
+from vmdbg.debugger.past.backwards import FAULTS_OF_DELIVERY, STRETCH, check, history_of
+from vmdbg.debugger.past.history import History, HistoryError
+from vmdbg.debugger.past.timeline import Saved
 from vmdbg.debugger.triggers import Wants
 from vmdbg.machine.machine import PAGE
 from vmdbg.machine.state import CS

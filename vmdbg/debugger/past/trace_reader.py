@@ -10,14 +10,14 @@ import numpy as np
 import zstandard
 
 import guests
-from vmdbg.debugger.dwarf import Debug
-from vmdbg.debugger.history import History, HistoryError
+from vmdbg.debugger.dwarf.debug import Debug
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.page_versions import ORIGIN
+from vmdbg.debugger.past.history import History, HistoryError
+from vmdbg.debugger.past.page_versions import ORIGIN
+from vmdbg.debugger.past.timeline import Input, Saved
+from vmdbg.debugger.past.trace import VERSION, Damage, TraceError, read_frames
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.symbols import Symbols, read_symbols
-from vmdbg.debugger.timeline import Input, Saved
-from vmdbg.debugger.trace import VERSION, Damage, TraceError, read_frames
 from vmdbg.machine.checkpoint import ARCHITECTURAL
 from vmdbg.machine.device_state import StateError, decode
 from vmdbg.machine.state import Cpu

@@ -3,9 +3,9 @@
 import json
 from collections.abc import Iterable, Iterator
 
-from vmdbg.debugger.expectations import LIMIT, Count, Limit, Never, Statement, Stop, Wait
-from vmdbg.debugger.expected_run import Run
 from vmdbg.debugger.session import Session
+from vmdbg.debugger.unattended.expectations import LIMIT, Count, Limit, Never, Statement, Stop, Wait
+from vmdbg.debugger.unattended.expected_run import Run
 
 HOLD, FAIL = 0, 1  # exit status
 

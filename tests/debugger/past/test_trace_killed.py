@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.debugger.test_history import BOUND
+from tests.debugger.past.test_history import BOUND
 from vmdbg.debugger.opening import open_bare
-from vmdbg.debugger.trace_reader import open_trace, read_trace, verify
-from vmdbg.debugger.trace_writer import TraceWriter
+from vmdbg.debugger.past.trace_reader import open_trace, read_trace, verify
+from vmdbg.debugger.past.trace_writer import TraceWriter
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load_flat import load_flat
 
-TOP = Path(__file__).parents[2]
+TOP = Path(__file__).parents[3]
 PROMISED = 1.0  # seconds of running that may be lost
 # mov dx,3fdh; again: inc dword [di]; add di,4; and di,ffch; in al,dx; test al,1; jz again; mov dl,f8h; in al,dx; out dx,al; mov dl,fdh
 CODE = bytes.fromhex("ba fd03 66ff05 83c704 81e7fc0f ec a801 74f1 b2f8 ec ee b2fd ebe9".replace(" ", ""))

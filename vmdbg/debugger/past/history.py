@@ -11,8 +11,8 @@ from time import thread_time
 import numpy as np
 import zstandard
 
-from vmdbg.debugger.page_versions import ORIGIN, PageVersions
-from vmdbg.debugger.timeline import Input, Line, Saved, delivered
+from vmdbg.debugger.past.page_versions import ORIGIN, PageVersions
+from vmdbg.debugger.past.timeline import Input, Line, Saved, delivered
 from vmdbg.machine.checkpoint import Checkpoint, Checkpoints
 from vmdbg.monitor.transcript import Transcript
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vmdbg.debugger.history import History
+from vmdbg.debugger.past.history import History
 
 
 @dataclass(frozen=True)

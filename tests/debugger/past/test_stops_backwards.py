@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vmdbg.debugger.commands.interpreter import Interpreter
-from vmdbg.debugger.reverse_finish import reverse_finish
+from vmdbg.debugger.past.reverse_finish import reverse_finish
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.symbols import read_symbols
 from vmdbg.machine.machine import Machine

@@ -14,7 +14,7 @@ import numpy as np
 
 from isa.instruction import Instruction
 from vmdbg.debugger.armed import BEFORE
-from vmdbg.debugger.history import History, HistoryError
+from vmdbg.debugger.past.history import History, HistoryError
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.triggers import Trap
 from vmdbg.machine.state import RSP

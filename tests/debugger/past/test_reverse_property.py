@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.debugger.test_history import BOUND, digest, often  # noqa: F401
-from vmdbg.debugger.history import HistoryError
+from tests.debugger.past.test_history import BOUND, digest, often  # noqa: F401
 from vmdbg.debugger.opening import open_bare
+from vmdbg.debugger.past.history import HistoryError
 from vmdbg.debugger.writing import WriteError
 from vmdbg.monitor.guest import Options
 from vmdbg.monitor.load_flat import load_flat

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from vmdbg.debugger.armed import hits
 from vmdbg.debugger.breakpoints import Breakpoint
 from vmdbg.debugger.dialogue import Dialogue
-from vmdbg.debugger.headless import status
 from vmdbg.debugger.session import Session
 from vmdbg.debugger.stop import Stop
 from vmdbg.debugger.triggers import Event, Trigger
+from vmdbg.debugger.unattended.headless import status
 
 
 @dataclass(frozen=True, eq=False)

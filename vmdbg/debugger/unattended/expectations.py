@@ -28,8 +28,8 @@ from dataclasses import dataclass, field
 
 from vmdbg.debugger.commands.registry import CommandError
 from vmdbg.debugger.commands.stops import expression, parsed
-from vmdbg.debugger.expected_run import Run, Where
 from vmdbg.debugger.expressions import COMPARISONS, OPERATORS, Expression, ExpressionError
+from vmdbg.debugger.unattended.expected_run import Run, Where
 
 LIMIT = 1_000_000_000  # instructions of a run whose file names none
 ENDS = {"exit": "exit", "idle": "idle", "halt": "halt", "limit": "limit", "triple fault": "shutdown"}  # Reason.kind

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.debugger.test_history import echo, often, session  # noqa: F401
+from tests.debugger.past.test_history import echo, often, session  # noqa: F401
 
 
 def test_nothing_has_run():

@@ -4,10 +4,10 @@ That is the last step before here that left the stack deeper than it was, for go
 looked at one by one, in windows that grow; a function that switched stacks is left to where its stack came from.
 """
 
-from vmdbg.debugger.backwards import BEGINNING, Cancelled, check, history_of
-from vmdbg.debugger.history import History
 from vmdbg.debugger.listing import call_like
-from vmdbg.debugger.register_questions import LOOK, windows
+from vmdbg.debugger.past.backwards import BEGINNING, Cancelled, check, history_of
+from vmdbg.debugger.past.history import History
+from vmdbg.debugger.past.register_questions import LOOK, windows
 from vmdbg.debugger.registers import linear_rip
 from vmdbg.debugger.stop import Reason, Stop
 from vmdbg.debugger.triggers import Wants

@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vmdbg.debugger.commands.registry import Lines
-from vmdbg.debugger.headless import LIMIT, USER_BREAK, breaks, complain, status
 from vmdbg.debugger.plain import plain
-from vmdbg.debugger.script import ScriptError, ScriptLine, perform
 from vmdbg.debugger.session import Session
+from vmdbg.debugger.unattended.headless import LIMIT, USER_BREAK, breaks, complain, status
+from vmdbg.debugger.unattended.script import ScriptError, ScriptLine, perform
 
 FAILED = 2  # exit status of a line that cannot be done
 

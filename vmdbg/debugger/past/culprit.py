@@ -1,11 +1,11 @@
 """Who is to blame: back from a triple fault to the instruction that raised its first event, or to the one that last wrote what
 stood in the way of a delivery."""
 
-from vmdbg.debugger import backwards
 from vmdbg.debugger.causes import Autopsy
 from vmdbg.debugger.delivery import Broken
-from vmdbg.debugger.history import HistoryError
-from vmdbg.debugger.questions import last_write, physical_pieces
+from vmdbg.debugger.past import backwards
+from vmdbg.debugger.past.history import HistoryError
+from vmdbg.debugger.past.questions import last_write, physical_pieces
 from vmdbg.debugger.stop import Reason, Stop
 
 

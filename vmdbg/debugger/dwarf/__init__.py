@@ -1,0 +1,1 @@
+"""DWARF of a guest's file: lines of source, call frames, values."""

@@ -1,0 +1,1 @@
+"""What the screens show, as frozen values: made by the session's thread, drawn by the interface."""

@@ -1,0 +1,1 @@
+"""Runs without an interface: to the end, by a script, against expectations."""
