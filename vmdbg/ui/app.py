@@ -185,10 +185,7 @@ class Debugger(App):
             self.query_one(Timeline).going(None)
             self.notify(RUNNING, severity="warning")
 
-    def on_disassembly_toggled(self) -> None:
-        self.action_toggle_breakpoint()
-
-    def on_source_toggled(self) -> None:
+    def on_code_pane_toggled(self) -> None:
         self.action_toggle_breakpoint()
 
     def on_tabs_tab_activated(self, message: Tabs.TabActivated) -> None:

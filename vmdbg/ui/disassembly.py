@@ -1,11 +1,10 @@
 """The disassembly: lines that stay, a marker that moves, a cursor for breakpoints."""
 
 from textual import events
-from textual.binding import Binding
-from textual.message import Message
 
 from vmdbg.debugger.screens.snapshot import Snapshot
-from vmdbg.ui.pane import Pane, Part, Row
+from vmdbg.ui.code_pane import CodePane
+from vmdbg.ui.pane import Part, Row
 
 CODE = 14  # characters of code bytes
 ROOMY = 76  # columns from which they are shown
@@ -13,24 +12,13 @@ REMARK = 21  # columns for a remark
 QUIET = ("privileged", "sensitive")  # remarks of ring 0, where these instructions do what they say
 
 
-class Disassembly(Pane):
-    class Toggled(Message):
-        """The user clicked beside the line at the cursor: a breakpoint there, or none."""
-
-    BINDINGS = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-    ]
-
+class Disassembly(CodePane):
     def __init__(self):
         super().__init__(
             "Disassembly",
             "disassembly",
             "Instructions; ▶ is next, ● a breakpoint (click or b), a remark says what the instruction may do to privilege",
         )
-        self.cursor = 0  # a row
         self.snapshot: Snapshot | None = None
         self._addresses: list[int | None] = []
         self._current = -1
@@ -65,7 +53,7 @@ class Disassembly(Pane):
         self.show(rows)
         if before is None or before.rip != s.rip or before.focus != s.focus or not 0 <= self.cursor < len(rows):
             wanted = s.rip if s.focus is None else s.focus
-            self._move_to(max((n for n, a in enumerate(self._addresses) if a == wanted), default=0))
+            self.move_to(max((n for n, a in enumerate(self._addresses) if a == wanted), default=0))
 
     def on_resize(self, event: events.Resize) -> None:
         if self.snapshot is not None:
@@ -93,25 +81,3 @@ class Disassembly(Pane):
 
     def ground(self, y: int) -> str:
         return "current" if y == self._current else "cursor" if y == self.cursor and self.has_focus else ""
-
-    def _move_to(self, y: int) -> None:
-        self.cursor = max(0, min(len(self.rows) - 1, y))
-        self.bring(self.cursor)
-        self.refresh()
-
-    def action_move(self, by: int) -> None:
-        self._move_to(self.cursor + by)
-
-    def action_page(self, by: int) -> None:
-        self._move_to(self.cursor + by * max(1, self.scrollable_content_region.height - 1))
-
-    def on_click(self, event: events.Click) -> None:
-        at = event.get_content_offset(self)
-        if at is None:
-            return
-        y = at.y + int(self.scroll_offset.y)
-        if 0 <= y < len(self._addresses):
-            self.cursor = y
-            self.refresh()
-            if at.x < 2:
-                self.post_message(self.Toggled())

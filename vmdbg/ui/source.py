@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 
 from textual import events
-from textual.binding import Binding
 from textual.geometry import Size
-from textual.message import Message
 
 from vmdbg.debugger.screens.snapshot import Snapshot
 from vmdbg.debugger.source import SourceView
-from vmdbg.ui.pane import Pane, Row
+from vmdbg.ui.code_pane import CodePane
+from vmdbg.ui.pane import Row
 
 
 class Lines(Sequence):
@@ -33,24 +32,13 @@ class Lines(Sequence):
         )
 
 
-class Source(Pane):
-    class Toggled(Message):
-        """The user clicked beside the line at the cursor: a breakpoint there, or none."""
-
-    BINDINGS = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-    ]
-
+class Source(CodePane):
     def __init__(self):
         super().__init__(
             "Source",
             "source",
             "Lines of source; ▶ is next, ● a breakpoint (click or b), a bright number has code; the key again: disassembly",
         )
-        self.cursor = 0  # a row
         self.view: SourceView | None = None
         self._shown: tuple = ()  # file, line and position that were brought into view
 
@@ -80,7 +68,7 @@ class Source(Pane):
         shown = (view.text.path, view.line, s.rip, s.focus)
         if shown != self._shown:
             self._shown = shown
-            self._move_to(view.line - 1)
+            self.move_to(view.line - 1)
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -89,25 +77,3 @@ class Source(Pane):
     def ground(self, y: int) -> str:
         current = self.view is not None and not self.view.text.problem and y == self.view.line - 1
         return "current" if current else "cursor" if y == self.cursor and self.has_focus else ""
-
-    def _move_to(self, y: int) -> None:
-        self.cursor = max(0, min(len(self.rows) - 1, y))
-        self.bring(self.cursor)
-        self.refresh()
-
-    def action_move(self, by: int) -> None:
-        self._move_to(self.cursor + by)
-
-    def action_page(self, by: int) -> None:
-        self._move_to(self.cursor + by * max(1, self.scrollable_content_region.height - 1))
-
-    def on_click(self, event: events.Click) -> None:
-        at = event.get_content_offset(self)
-        if at is None:
-            return
-        y = at.y + int(self.scroll_offset.y)
-        if 0 <= y < len(self.rows):
-            self.cursor = y
-            self.refresh()
-            if at.x < 2:
-                self.post_message(self.Toggled())
