@@ -205,7 +205,7 @@ def test_figures_of_the_debugger(quick, tiny):
     assert set(figures) == {"steps", "start", "recording", "journeys", "search", "armed"}
     recording = figures["recording"]
     assert set(recording["seconds"]) == set(recording["process"]) == {"plain", "recorded", "watched"}
-    assert recording["instructions"] > 100 and recording["checkpoints"] >= 2 and recording["trace"] > 1000
+    assert recording["instructions"] > 100 and recording["checkpoints"] >= 1 and recording["trace"] > 1000
     assert set(figures["journeys"]) == {"goto", "reverse_step", "previous_trap", "previous_exit"}
     assert all(found["count"] == 3 and found["worst"] >= found["median"] > 0 for found in figures["journeys"].values())
     assert figures["search"]["steps"] > 100 and not figures["search"]["cancelled"]
