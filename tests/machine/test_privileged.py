@@ -13,7 +13,7 @@ from tests.machine import privileged
 from tests.machine.whole import DELIVER, shared
 from tests.oracles import bochs_oracle
 from tests.oracles.layout import RF
-from tests.oracles.system import KINDS, SEGMENT_NAMES, SYSTEM_RESULT, UNUSABLE, generate
+from tests.oracles.system import CS, HANDLER, KINDS, SEGMENT_NAMES, SYSTEM_RESULT, TRIPLE_FAULT, UNUSABLE, generate
 
 pytestmark = [pytest.mark.oracle, pytest.mark.skipif(bochs_oracle.unavailable() is not None, reason=str(bochs_oracle.unavailable()))]
 
@@ -24,7 +24,12 @@ ACCEPTED = [
     ("*", "0F23F8", "DR7 bit 11 is reserved without RTM"),
     ("protected16", "0F22C0", "when PE is cleared Bochs makes CS a data segment at once, we with the next load"),
 ]
-LOW = np.uint64(0xFFFFFFFF)
+# Which of two faults is reported, where Bochs has another order: (kinds, ends of codes, vector of Bochs, ours, why).
+ORDERS = [
+    ("v86 real", ("9a", "ff1f"), 13, 12, "room for the return address comes before the offset (SDM vol. 2, CALL)"),
+    ("long long_ring3", ("cf",), 11, 12, "64-bit mode pops the whole frame before it looks at CS (seen on hardware)"),
+]
+LOW, LONG_CODE = np.uint64(0xFFFFFFFF), 0x2000  # L in a segment's attributes
 _low_memory = []
 
 
@@ -47,9 +52,24 @@ def differences(a: np.ndarray, b: np.ndarray) -> list[str]:
     return out
 
 
-def faults_in_pushing(a: np.ndarray, b: np.ndarray) -> bool:
-    """Only memory differs: Bochs had pushed before it found the fault, we write nothing then."""
-    return all(name in ("fx", "window", "tables", "fs_base", "gs_base") or np.array_equal(a[name], b[name]) for name in a.dtype.names)
+def only_memory(parts: list[str]) -> bool:
+    """Bochs had pushed before it found the fault, we write nothing then; or pushed the upper half of an RSP that is undefined."""
+    return all(part.startswith(("window", "tables")) for part in parts)
+
+
+def in_another_order(name: str, code: bytes, a: np.ndarray, b: np.ndarray) -> bool:
+    """Both report a fault, and ORDERS says which is right."""
+    opcode = (code[1:] if code[0] in (0x66, 0x48) else code).hex()
+    vectors = [(int(r["rip"]) - HANDLER) // 16 for r in (a, b)]
+    return any(name in kinds.split() and opcode.startswith(codes) and vectors == [x, y] for kinds, codes, x, y, _why in ORDERS)
+
+
+def clean(r: np.ndarray, kind, code: bytes) -> None:
+    """Take out what is undefined: upper halves of registers out of 64-bit code (SDM vol. 1, 3.4.1.1)."""
+    if kind.bits != 64 or not int(r["segment"][CS]["attributes"]) & LONG_CODE:
+        r["gpr"] &= LOW
+    if code[-1] == 0xCF:
+        r["rflags"] &= ~np.uint64(RF)  # Bochs clears it when the fetch that follows enters another page
 
 
 def one_more(state, code, kind) -> np.ndarray:
@@ -70,17 +90,13 @@ def compare(name: str, code: bytes, states: np.ndarray) -> list[str]:
     theirs, ours = bochs_oracle.run(states, code, kind, DELIVER), shared().run(states, code, kind, DELIVER)
     found = []
     for state, a, b in zip(states, theirs, ours):
-        for r in (a, b):
-            r["gpr"] &= LOW if kind.bits != 64 else ~np.uint64(0)
-            if code[-1] == 0xCF:
-                r["rflags"] &= ~np.uint64(RF)  # Bochs clears it when the fetch that follows enters another page
+        clean(a, kind, code), clean(b, kind, code)
         parts = differences(a, b)
-        if not parts or faults_in_pushing(a, b):
+        if only_memory(parts) or a["vector"] == b["vector"] == TRIPLE_FAULT or in_another_order(name, code, a, b):
             continue
         more = one_more(state, code, kind)
-        more["gpr"] &= LOW if kind.bits != 64 else ~np.uint64(0)
-        more["rflags"] &= ~np.uint64(RF if code[-1] == 0xCF else 0)
-        if differences(a, more):
+        clean(more, kind, code)
+        if not only_memory(differences(a, more)):
             found.append(f"{name} {code.hex()}: " + "; ".join(parts[:8]))
     return found
 
