@@ -1,16 +1,19 @@
 """The exit statuses of the contract's section 7, and what goes in and out, through the command as a user starts it."""
 
+import itertools
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 RUN = [sys.executable, "-m", "vmdbg", "run"]
+TERMINALS = itertools.count()
 LONGEST = 120  # seconds; the core is there (conftest.py builds it first)
 # 16 bits: sends every byte that comes on COM1 back, plus 1; q ends with 3 written to port F4
 ECHO = "ba fd 03 ec a8 01 74 f8 b2 f8 ec 3c 71 74 05 fe c0 ee eb ec b0 03 e6 f4"
@@ -129,13 +132,13 @@ def tmux(tmp_path):
     """Runs a shell line in a terminal of its own: (send keys, wait for words on its screen)."""
     if shutil.which("tmux") is None:
         pytest.skip("needs tmux")
-    socket = f"vmdbg-run-{os.getpid()}"
+    socket = f"vmdbg-run-{os.getpid()}-{next(TERMINALS)}"  # a server that ends and one that begins must not meet
 
     def call(*arguments: str) -> str:
         return subprocess.run(["tmux", "-L", socket, *arguments], check=True, capture_output=True, text=True).stdout
 
     def start(line: str):
-        call("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", f"stty -g; {line}; echo status $?; stty -g; sleep 60")
+        call("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "60", f"stty -g; {line}; echo status $?; stty -g; sleep 60")
         return (lambda *keys: call("send-keys", *keys)), wait
 
     def wait(words: str) -> str:
@@ -153,9 +156,13 @@ def command_line(path: str) -> str:
     return f"env VMDBG_CACHE='{os.environ.get('VMDBG_CACHE', '')}' PYTHONPATH='{Path(__file__).parents[2]}' {' '.join(in_real_mode(path))}"
 
 
-def settings(screen: str) -> list[str]:
-    """The lines of `stty -g`."""
-    return [line for line in screen.splitlines() if line.count(":") > 20]
+def settings(wait: Callable[[str], str]) -> list[str]:
+    """The two lines of `stty -g`, before the run and after it."""
+    end = time.monotonic() + LONGEST
+    while len(found := [line for line in wait("status").splitlines() if line.count(":") > 20]) < 2:
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+    return found
 
 
 @pytest.mark.tmux
@@ -170,8 +177,7 @@ def test_every_key_goes_to_the_guest(guest, tmux):
     assert "status" not in wait("IBM O")
     send("C-]")
     screen = wait("status 76")
-    time.sleep(0.3)
-    before, after = settings(wait("status 76"))
+    before, after = settings(wait)
     assert before == after, screen
 
 
@@ -185,6 +191,5 @@ def test_the_terminal_is_left_as_it_was(guest, tmux, code, status):
         wait("control-] leaves")
         send("-l", "q")
     screen = wait(f"status {status or 70}")
-    time.sleep(0.3)
-    before, after = settings(wait("status"))
+    before, after = settings(wait)
     assert before == after, screen
