@@ -11,7 +11,8 @@ NOTHING: frozenset[int] = frozenset()
 def step_plainly(session) -> Stop | None:
     """One more step after one that met nothing, while nothing is to stop it and nothing comes from outside; None: not so."""
     s, history = session, session.history
-    if s.breakpoints.table or s.feed is not None or s.more is not None or s.interrupted or not (history is None or history.live):
+    outside = s.feed is not None or s.more is not None or s.ends_after is not None or s.interrupted
+    if outside or s.breakpoints.table or s.also or not (history is None or history.live):
         return None
     found = s.machine.run(1)
     stop = None if found is SPENT else s.classify(found, NOTHING, NOTHING)
