@@ -17,7 +17,9 @@ def answer(machine, cpu: Cpu, reason: int):
             cpu.ignne = 1
         else:
             machine.coprocessor.error(int(cpu.index))
-            cpu.activity = HALTED  # the instruction waits until an interrupt is taken (SDM vol. 1, D.2.1)
+            cpu.activity = HALTED  # the instruction waits until an interrupt is taken (SDM vol. 1, D.2.1), ...
+            cpu.shadow = 0  # ... be it the first after STI or MOV SS: nothing else would ever end the wait;
+            cpu.latched = cpu.mmio_count = 0  # then it begins anew, reads of its operand included, as after a fault
         return None
     return Stop("error", int(cpu.index), text=f"exit reason {reason} has no answer")
 
